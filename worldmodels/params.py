@@ -1,0 +1,89 @@
+"""Strict, typed loading of params.yaml: one section, one dataclass, one clear line when it is wrong.
+
+A configuration dataclass stands beside what it configures and is declared
+
+    @dataclass(frozen=True, kw_only=True, config=STRICT)
+    class VAEConfig:
+        epochs: Count = 10
+
+with ``dataclass`` from pydantic, so that types and ranges are checked on construction too.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from omegaconf import OmegaConf
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+T = TypeVar("T")
+
+PARAMS_FILE = Path("params.yaml")
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class UserError(Exception):
+    """Something the user can put right. Its text is one line: what, where, what is accepted."""
+
+
+class ParamError(UserError):
+    """A value in params.yaml that is not accepted."""
+
+
+def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """The whole of a params file as plain dicts and lists.
+
+    Raises:
+        ParamError: the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        params = OmegaConf.to_container(OmegaConf.load(path))
+    except FileNotFoundError:
+        raise ParamError(f"{path}: no such file; run the stages from the project's root") from None
+    except Exception as error:  # OmegaConf's, PyYAML's and the file system's errors have no base in common
+        raise ParamError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(params, dict):
+        raise ParamError(f"{path}: expected a mapping of sections, got {type(params).__name__}")
+    return {str(key): value for key, value in params.items()}
+
+
+def load_section(section: str, config: type[T], path: Path = PARAMS_FILE) -> T:
+    """One section of the params file as its configuration dataclass.
+
+    Raises:
+        ParamError: naming the key, the value and what is accepted.
+    """
+    params = read_params(path)
+    if section not in params:
+        raise ParamError(f"{path}: section '{section}' is missing; sections are {', '.join(sorted(params))}")
+    return parse_section(section, params[section], config, path)
+
+
+def parse_section(section: str, value: Any, config: type[T], path: Path = PARAMS_FILE) -> T:
+    """``value`` as ``config``; ``section`` and ``path`` only word the error."""
+    if not isinstance(value, Mapping):
+        raise ParamError(
+            f"{path}: {section} = {value!r} is not a section of settings"
+            f" (choose an environment or a mode with `dvc exp run -S {section}={value}`, which recomposes {path})"
+        )
+    try:
+        return TypeAdapter(config).validate_python(dict(value))
+    except ValidationError as error:
+        raise ParamError(f"{path}: {_explain(section, config, error.errors()[0])}") from None
+
+
+def _explain(section: str, config: type, error: ErrorDetails) -> str:
+    key = ".".join([section, *(str(part) for part in error["loc"])])
+    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = ", ".join(sorted(getattr(config, "__pydantic_fields__", {})))
+        return f"{key} is not a setting; {section} takes {known}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key} = {error['input']!r}: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,64 @@
+"""Every random number comes from a named stream: (run seed, what it is for, …) gives the generator.
+
+No module draws from a global generator. Environment seeds are drawn from blocks, one per role, that do not
+overlap: an episode of the evaluation was never seen while collecting, searching or selecting.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+_BLOCK = 2**27  # seeds per role; Gymnasium's generators take any of them, ALE takes them modulo 2^31
+
+
+class Role(IntEnum):
+    """What an environment seed is used for; one block of seeds each."""
+
+    EVALUATE = 0
+    COLLECT = 1
+    FITNESS = 2
+    VALIDATE = 3
+    CHECK = 4
+
+
+def stream_seed(seed: int, *path: str | int) -> int:
+    """The 63-bit seed of the stream named by ``path`` under the run's ``seed``; stable across platforms."""
+    digest = hashlib.sha256(repr((seed, *path)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def numpy_rng(seed: int, *path: str | int) -> np.random.Generator:
+    """NumPy generator of the stream named by ``path``."""
+    return np.random.default_rng(stream_seed(seed, *path))
+
+
+def torch_rng(seed: int, *path: str | int, device: str | torch.device = "cpu") -> torch.Generator:
+    """Torch generator of the stream named by ``path``."""
+    return torch.Generator(device=device).manual_seed(stream_seed(seed, *path))
+
+
+@contextmanager
+def torch_init(seed: int, *path: str | int) -> Iterator[None]:
+    """Layers made inside get their initial weights from the named stream; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, *path))
+        yield
+
+
+def env_seeds(role: Role, count: int, seed: int = 0, *path: str | int) -> list[int]:
+    """``count`` distinct environment seeds of a role.
+
+    Evaluation seeds are the same for every run (0, 1, 2, …), so that scores of different runs compare on equal
+    terms; the other roles' seeds depend on the run's ``seed`` and on ``path``.
+
+    Raises:
+        ValueError: more seeds than a block holds.
+    """
+    if not 0 <= count <= _BLOCK:
+        raise ValueError(f"count = {count}: a role has {_BLOCK} seeds")
+    first = 0 if role is Role.EVALUATE else stream_seed(seed, role.name, *path) % _BLOCK
+    return [role * _BLOCK + (first + i) % _BLOCK for i in range(count)]

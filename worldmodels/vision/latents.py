@@ -1,0 +1,221 @@
+"""Encoded episodes on disk: plain .npy columns, all episodes end to end, and a manifest.
+
+    manifest.json   spec, source, counts, digest of every column
+    mu.npy logvar.npy               (sum(T+1), Z) float32
+    action.npy                      (sum(T), A) float32, encoded
+    reward.npy                      (sum(T),) float32, unscaled
+    terminated.npy truncated.npy    (sum(T),) bool
+    lengths.npy                     (N,) int64, the T of each episode
+
+The columns are memory-mapped on reading and streamed on writing, so memory stays bounded however long the run was.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.checkpoint import file_digest, write_json
+from worldmodels.params import UserError
+from worldmodels.records import LatentEpisode
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+_OBSERVATION_COLUMNS = ("mu", "logvar")
+_STEP_COLUMNS = ("action", "reward", "terminated", "truncated")
+_DTYPES: dict[str, type] = {
+    "mu": np.float32,
+    "logvar": np.float32,
+    "action": np.float32,
+    "reward": np.float32,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    "lengths": np.int64,
+}
+
+
+class LatentError(UserError):
+    """A store of latents that is missing, damaged or empty."""
+
+
+class LatentStore:
+    """The encoded episodes of one run, read-only.
+
+    Attributes:
+        folder: where it lies.
+        spec: the environment's description, as ``EnvSpec.to_dict`` gave it.
+        source: digest of what was encoded, and with which V.
+        lengths: (N,) int64, steps T of each episode.
+        mu, logvar: (sum(T+1), Z) float32, memory-mapped, all episodes end to end.
+        action: (sum(T), A) float32. reward: (sum(T),) float32. terminated, truncated: (sum(T),) bool.
+        obs_offset: (N+1,) int64: episode i has the rows obs_offset[i] to obs_offset[i+1] of mu; obs_offset[:-1]
+            are the rows of the episodes' first observations.
+        step_offset: (N+1,) int64: the same for the columns of steps.
+
+    Raises:
+        LatentError: the folder is no store, or a column is missing or damaged; it is named.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        manifest = _read_manifest(folder)
+        columns = {name: _open_column(folder, name, manifest["digests"]) for name in _DTYPES}
+        self.spec: dict[str, Any] = manifest["spec"]
+        self.source: str = manifest["source"]
+        self.mu, self.logvar = columns["mu"], columns["logvar"]
+        self.action, self.reward = columns["action"], columns["reward"]
+        self.terminated, self.truncated = columns["terminated"], columns["truncated"]
+        self.lengths: NDArray[np.int64] = np.array(columns["lengths"])
+        self.step_offset = np.concatenate([[0], np.cumsum(self.lengths)])
+        self.obs_offset = self.step_offset + np.arange(len(self.lengths) + 1)
+
+    def __len__(self) -> int:
+        """Number of episodes, N."""
+        return len(self.lengths)
+
+    @property
+    def z_dim(self) -> int:
+        """Z."""
+        return self.mu.shape[1]
+
+    @property
+    def action_dim(self) -> int:
+        """A, of encoded actions."""
+        return self.action.shape[1]
+
+    @property
+    def steps(self) -> int:
+        """Environment steps of all episodes together."""
+        return int(self.step_offset[-1])
+
+    def episode(self, index: int) -> LatentEpisode:
+        """Episode ``index``, 0 ≤ index < N; its arrays are views of the files, not copies."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"episode {index} of {len(self)}")
+        seen = slice(*self.obs_offset[index : index + 2])
+        acted = slice(*self.step_offset[index : index + 2])
+        return LatentEpisode(
+            mu=self.mu[seen],
+            logvar=self.logvar[seen],
+            action=self.action[acted],
+            reward=self.reward[acted],
+            terminated=self.terminated[acted],
+            truncated=self.truncated[acted],
+        )
+
+    def episodes(self) -> Iterator[LatentEpisode]:
+        """All episodes, in the order they were written."""
+        return (self.episode(index) for index in range(len(self)))
+
+
+class LatentWriter:
+    """Writes a store one episode at a time; it appears under its name when the block ends well, whole or not at all.
+
+    The bytes depend on the episodes, ``spec`` and ``source`` alone.
+
+    Args:
+        folder: the store to make; one that is there is replaced.
+        spec: the environment's description, plain values (``EnvSpec.to_dict``).
+        source: digest of what is encoded, and with which V.
+
+    Raises:
+        LatentError: at the end of the block, when no episode was added.
+    """
+
+    def __init__(self, folder: Path, *, spec: Mapping[str, Any], source: str) -> None:
+        self._folder = folder
+        self._partial = folder.with_name(f".{folder.name}-partial")
+        self._head = {"format": FORMAT, "spec": dict(spec), "source": source}
+        self._columns: dict[str, _Column] = {}
+
+    def __enter__(self) -> "LatentWriter":
+        shutil.rmtree(self._partial, ignore_errors=True)  # a killed run's
+        self._partial.mkdir(parents=True)
+        self._columns = {name: _Column(self._partial / f"{name}.npy", dtype) for name, dtype in _DTYPES.items()}
+        return self
+
+    def add(self, episode: LatentEpisode) -> None:
+        """Append one episode.
+
+        Raises:
+            ValueError: its z_dim or action_dim is not that of the episodes before.
+        """
+        for name in (*_OBSERVATION_COLUMNS, *_STEP_COLUMNS):
+            self._columns[name].append(getattr(episode, name))
+        self._columns["lengths"].append(np.array([len(episode)]))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        for column in self._columns.values():
+            column.close()
+        try:
+            if kind is None:
+                self._publish()
+        finally:
+            shutil.rmtree(self._partial, ignore_errors=True)
+
+    def _publish(self) -> None:
+        episodes, steps = self._columns["lengths"].rows, self._columns["reward"].rows
+        if not episodes:
+            raise LatentError(f"{self._folder}: there is no episode to encode")
+        counts = {"episodes": episodes, "steps": steps, "observations": self._columns["mu"].rows}
+        digests = {f"{name}.npy": file_digest(self._partial / f"{name}.npy") for name in _DTYPES}
+        write_json(self._partial / MANIFEST, {**self._head, **counts, "digests": digests})
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._partial.rename(self._folder)
+
+
+class _Column:
+    """A .npy file that grows: numpy leaves room in the header for the row count, which is filled in at the end."""
+
+    def __init__(self, path: Path, dtype: type) -> None:
+        self._file: BinaryIO = path.open("wb")
+        self._dtype = np.dtype(dtype)
+        self._row: tuple[int, ...] | None = None
+        self.rows = 0
+
+    def append(self, values: NDArray) -> None:
+        if self._row is None:
+            self._row = values.shape[1:]
+            self._write_header()
+        if values.shape[1:] != self._row:
+            raise ValueError(f"{self._file.name}: rows of shape {values.shape[1:]} after rows of shape {self._row}")
+        self._file.write(np.ascontiguousarray(values, dtype=self._dtype).tobytes())
+        self.rows += len(values)
+
+    def close(self) -> None:
+        if self._row is not None:
+            self._file.seek(0)
+            self._write_header()
+        self._file.close()
+
+    def _write_header(self) -> None:
+        header = {"descr": self._dtype.str, "fortran_order": False, "shape": (self.rows, *(self._row or ()))}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise LatentError(f"{path}: no such store of latents; `dvc repro` or `dvc pull` brings it") from None
+    except ValueError:
+        raise LatentError(f"{path}: damaged manifest; delete the folder and rerun") from None
+    if manifest.get("format") != FORMAT:
+        raise LatentError(f"{path}: format {manifest.get('format')} is not {FORMAT}; rerun the stage that made it")
+    return manifest
+
+
+def _open_column(folder: Path, name: str, digests: Mapping[str, str]) -> NDArray:
+    path = folder / f"{name}.npy"
+    if not path.exists():
+        raise LatentError(f"{path}: missing; `dvc repro` or `dvc pull` brings it")
+    if file_digest(path) != digests.get(path.name):
+        raise LatentError(f"{path}: damaged, not the bytes its manifest tells of; delete the folder and rerun")
+    return np.load(path, mmap_mode="r")

@@ -1,0 +1,227 @@
+"""M: an ensemble of LSTMs with mixture density heads, computed as one batch (Ha & Schmidhuber 2018, A.2).
+
+Shapes: E members, B batch, L window, Z latent, A action, K mixtures, D hidden.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, log_softmax, silu
+
+from worldmodels.memory import mixture
+from worldmodels.memory.stats import WorldStats
+from worldmodels.params import STRICT, Count, Fraction, Natural, NonNegative, Positive
+
+LOGSTD_LOW, LOGSTD_HIGH = -7.0, 2.0  # in units of WorldStats.scale
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MDNRNNConfig:
+    """The MDN-RNN and its training.
+
+    Attributes:
+        hidden_dim: units of the LSTM.
+        num_mixtures: Gaussians per latent dimension.
+        members: MDN-RNNs in the ensemble, each with its own weights and its own order of the data.
+        head_dim: 0: the heads read h linearly, as in the paper; else one hidden layer of so many units that reads
+            [h, z, action], which sharp state dynamics need.
+        learning_rate: of Adam, at its highest; it falls to zero along a cosine.
+        batch_size: lanes, per member: each streams through episodes of its own.
+        window: steps of truncated backpropagation through time.
+        epochs: passes over the data.
+        max_updates: at most so many updates whatever the amount of data; 0: as many as the epochs make.
+        grad_clip: largest norm of a member's gradient.
+        validation_fraction: share of the episodes held out.
+        reward_weight, terminated_weight: of the two reward losses and of the termination loss; the likelihood of z,
+            averaged over its dimensions, has weight 1.
+        checkpoint_every: updates between resumable checkpoints.
+    """
+
+    hidden_dim: Count = 256
+    num_mixtures: Count = 5
+    members: Count = 1
+    head_dim: Natural = 0
+    learning_rate: Positive = 1e-3
+    batch_size: Count = 100
+    window: Count = 64
+    epochs: Count = 20
+    max_updates: Natural = 0
+    grad_clip: Positive = 1.0
+    validation_fraction: Fraction = 0.1
+    reward_weight: NonNegative = 1.0
+    terminated_weight: NonNegative = 1.0
+    checkpoint_every: Count = 500
+
+
+class RNNState(NamedTuple):
+    """Hidden and cell state of the LSTM, each (E, B, D); (B, D) where one member is meant."""
+
+    h: Tensor
+    c: Tensor
+
+    def member(self, index: int) -> "RNNState":
+        """The state of one member, (B, D)."""
+        return RNNState(self.h[index], self.c[index])
+
+
+class MDNRNNOutput(NamedTuple):
+    """What M says of the step from z by action; shapes are ``unroll``'s, ``step``'s lack the L.
+
+    Attributes:
+        logpi, mean, logstd: (E, B, L, Z, K) mixture over the target, in units of WorldStats.scale; logpi normalised.
+        reward: (E, B, L) reward if the episode goes on, standardised. terminal_reward: if it ends here.
+        terminated_logit: (E, B, L) log odds that it ends here.
+        binary_logit: (E, B, L, Z) log odds of a 1, of meaning for binary dimensions alone.
+        state: after the last step.
+    """
+
+    logpi: Tensor
+    mean: Tensor
+    logstd: Tensor
+    reward: Tensor
+    terminal_reward: Tensor
+    terminated_logit: Tensor
+    binary_logit: Tensor
+    state: RNNState
+
+
+class MDNRNN(nn.Module):
+    """P(z_next, reward, terminated | z, action, h), by E members that share nothing but their data.
+
+    Args:
+        z_dim, action_dim: Z, and A of the encoded action.
+        stats: units and ranges of the data; neutral ones when absent (a checkpoint brings its own).
+    """
+
+    def __init__(self, config: MDNRNNConfig, z_dim: int, action_dim: int, stats: WorldStats | None = None) -> None:
+        super().__init__()
+        self.config, self.z_dim, self.action_dim = config, z_dim, action_dim
+        self.stats = stats if stats is not None else WorldStats(z_dim)
+        hidden, head = config.hidden_dim, config.head_dim
+        inputs, outputs = z_dim + action_dim, z_dim * (3 * config.num_mixtures + 1) + 3
+        self.cell_weight, self.cell_bias = self._linear(inputs + hidden, 4 * hidden)  # rows: z, action, h
+        if head:
+            self.hidden_weight, self.hidden_bias = self._linear(hidden + inputs, head)
+        self.head_weight, self.head_bias = self._linear(head or hidden, outputs)
+        with torch.no_grad():
+            self.head_bias[..., -1] = torch.logit(self.stats.terminated_rate, eps=1e-6)  # calibrated from the start
+
+    def _linear(self, inputs: int, outputs: int) -> tuple[nn.Parameter, nn.Parameter]:
+        reach = 1 / math.sqrt(inputs)
+        weight = torch.empty(self.config.members, inputs, outputs).uniform_(-reach, reach)
+        return nn.Parameter(weight), nn.Parameter(torch.zeros(self.config.members, 1, outputs))
+
+    @property
+    def members(self) -> int:
+        """E."""
+        return self.config.members
+
+    @property
+    def hidden_dim(self) -> int:
+        """D."""
+        return self.config.hidden_dim
+
+    def initial_state(self, batch: int) -> RNNState:
+        """The state before an episode's first step: zeros (E, B, D)."""
+        zeros = self.cell_weight.new_zeros(self.members, batch, self.hidden_dim)
+        return RNNState(zeros, zeros)
+
+    def unroll(self, z: Tensor, action: Tensor, state: RNNState) -> MDNRNNOutput:
+        """A window of known steps (teacher forcing).
+
+        Args:
+            z: (E, B, L, Z). action: (E, B, L, A).
+            state: before the window's first step.
+        """
+        x = torch.cat((z, action), -1).transpose(1, 2)  # (E, L, B, Z+A)
+        inputs = x.shape[-1]
+        projected = torch.baddbmm(self.cell_bias, x.flatten(1, 2), self.cell_weight[:, :inputs])
+        projected = projected.unflatten(1, x.shape[1:3])  # (E, L, B, 4D)
+        h, c = state
+        hs = []
+        for gates in projected.unbind(1):
+            h, c = _cell(torch.baddbmm(gates, h, self.cell_weight[:, inputs:]), c)
+            hs.append(h)
+        out = self._heads(torch.stack(hs, 1).flatten(1, 2), x.flatten(1, 2))  # (E, L*B, O)
+        return self._split(out.unflatten(1, x.shape[1:3]).transpose(1, 2), RNNState(h, c))
+
+    def step(self, z: Tensor, action: Tensor, state: RNNState) -> MDNRNNOutput:
+        """One step of ``unroll``: z (E, B, Z), action (E, B, A)."""
+        x = torch.cat((z, action), -1)
+        gates = torch.baddbmm(self.cell_bias, torch.cat((x, state.h), -1), self.cell_weight)  # (E, B, 4D)
+        h, c = _cell(gates, state.c)
+        return self._split(self._heads(h, x), RNNState(h, c))
+
+    def listen(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
+        """Member 0's state after a step, without predicting.
+
+        Hidden units of different members mean different things, so C is always shown member 0's h, in the dream
+        whoever dreams it and in reality.
+
+        Args:
+            z: (B, Z). action: (B, A). state: of member 0, (B, D); ``initial_state(B).member(0)`` at first.
+        """
+        gates = torch.addmm(self.cell_bias[0], torch.cat((z, action, state.h), -1), self.cell_weight[0])
+        return RNNState(*_cell(gates, state.c))
+
+    def sample(
+        self, output: MDNRNNOutput, z: Tensor, uniform: Tensor, normal: Tensor, temperature: float = 1.0
+    ) -> Tensor:
+        """Draw z_next (…, Z) given z (…, Z), from uniform noise in [0, 1) and standard normal noise, both (…, Z).
+
+        The temperature sharpens or softens mixtures (``mixture.sample``) and binary dimensions (logits / τ) alike.
+        """
+        draw = mixture.sample(output.logpi, output.mean, output.logstd, uniform, normal, temperature)
+        binary = (uniform < torch.sigmoid(output.binary_logit / temperature)).to(z.dtype)
+        return self._assemble(z, draw, binary)
+
+    def expected(self, output: MDNRNNOutput, z: Tensor) -> Tensor:
+        """The mean of z_next (…, Z); of binary dimensions the likelier value."""
+        return self._assemble(z, mixture.expected(output.logpi, output.mean), (output.binary_logit > 0).to(z.dtype))
+
+    def step_reward(self, output: MDNRNNOutput) -> Tensor:
+        """Reward if the episode goes on, in the environment's units, clipped to the range in the data."""
+        s = self.stats
+        return (s.reward_mean + s.reward_scale * output.reward).clamp(s.reward_low, s.reward_high)
+
+    def terminal_reward(self, output: MDNRNNOutput) -> Tensor:
+        """Reward if the episode ends here, in the environment's units, clipped to the range in the data."""
+        s = self.stats
+        reward = s.terminal_reward_mean + s.terminal_reward_scale * output.terminal_reward
+        return reward.clamp(s.terminal_reward_low, s.terminal_reward_high)
+
+    def _assemble(self, z: Tensor, target: Tensor, binary: Tensor) -> Tensor:
+        return torch.where(self.stats.binary, binary, self.stats.delta * z + self.stats.scale * target)
+
+    def _heads(self, h: Tensor, x: Tensor) -> Tensor:
+        """All outputs of every member, (E, N, O), from h (E, N, D) and x = [z, action] (E, N, Z+A)."""
+        if self.config.head_dim:
+            hidden = torch.baddbmm(self.hidden_bias, torch.cat((h, x), -1), self.hidden_weight)
+            h = silu(layer_norm(hidden, hidden.shape[-1:]))
+        return torch.baddbmm(self.head_bias, h, self.head_weight)
+
+    def _split(self, out: Tensor, state: RNNState) -> MDNRNNOutput:
+        z, k = self.z_dim, self.config.num_mixtures
+        logpi, mean, logstd, binary_logit, rest = out.split((z * k, z * k, z * k, z, 3), -1)
+        reward, terminal_reward, terminated_logit = rest.unbind(-1)
+        return MDNRNNOutput(
+            logpi=log_softmax(logpi.unflatten(-1, (z, k)), -1),
+            mean=mean.unflatten(-1, (z, k)),
+            logstd=mixture.bound(logstd.unflatten(-1, (z, k)), LOGSTD_LOW, LOGSTD_HIGH),
+            reward=reward,
+            terminal_reward=terminal_reward,
+            terminated_logit=terminated_logit,
+            binary_logit=binary_logit,
+            state=state,
+        )
+
+
+def _cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """(h, c) after one step of an LSTM whose input, forget, output and candidate gates are ``gates`` (…, 4D)."""
+    size = c.shape[-1]
+    i, f, o = torch.sigmoid(gates[..., : 3 * size]).chunk(3, -1)
+    c = f * c + i * torch.tanh(gates[..., 3 * size :])
+    return o * torch.tanh(c), c

@@ -1,0 +1,52 @@
+"""Mixture density of one-dimensional Gaussians, one mixture per latent dimension (the paper's eq. of MDN, Bishop 1994).
+
+Everywhere ``logpi``, ``mean``, ``logstd`` are (…, Z, K); ``logpi`` need not be normalised.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+def bound(x: Tensor, low: float, high: float) -> Tensor:
+    """``x`` pressed smoothly into [low, high]; the identity well inside. Gradients are finite for every finite x."""
+    x = high - softplus(high - x)
+    return low + softplus(x - low)
+
+
+def log_prob(logpi: Tensor, mean: Tensor, logstd: Tensor, target: Tensor) -> Tensor:
+    """Log density of ``target`` (…, Z) in each dimension's mixture: log Σ_k π_k N(target; mean_k, std_k). (…, Z)."""
+    deviation = (target[..., None] - mean) * torch.exp(-logstd)  # (…, Z, K)
+    component = -0.5 * deviation.square() - logstd - _HALF_LOG_2PI
+    return torch.logsumexp(logpi + component, -1) - torch.logsumexp(logpi, -1)
+
+
+def expected(logpi: Tensor, mean: Tensor) -> Tensor:
+    """Mean of each dimension's mixture, (…, Z)."""
+    return (torch.softmax(logpi, -1) * mean).sum(-1)
+
+
+def sample(
+    logpi: Tensor, mean: Tensor, logstd: Tensor, uniform: Tensor, normal: Tensor, temperature: float = 1.0
+) -> Tensor:
+    """One draw from each dimension's mixture, by the inverse of the components' cumulated weights.
+
+    Args:
+        uniform: (…, Z) in [0, 1), chooses the component.
+        normal: (…, Z) standard normal, the draw within it.
+        temperature: τ > 0: logits / τ and standard deviations · sqrt(τ), as the paper's appendix has it. As τ → 0
+            the draw becomes the heaviest component's mean.
+
+    Returns:
+        (…, Z).
+    """
+    weights = torch.softmax(logpi / temperature, -1).cumsum(-1)  # (…, Z, K)
+    # the last weight is 1 but for rounding: leaving it out keeps the index below K
+    component = (weights[..., :-1] <= uniform[..., None]).sum(-1, keepdim=True)  # (…, Z, 1)
+    chosen_mean = mean.gather(-1, component).squeeze(-1)
+    chosen_logstd = logstd.gather(-1, component).squeeze(-1)
+    return chosen_mean + normal * torch.exp(chosen_logstd) * math.sqrt(temperature)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from omegaconf import OmegaConf
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ def parse_section(section: str, value: Any, config: type[T], path: Path = PARAMS
             f" (choose an environment or a mode with `dvc exp run -S {section}={value}`, which recomposes {path})"
         )
     try:
-        return TypeAdapter(config).validate_python(dict(value))
+        return config(**{str(key): item for key, item in value.items()})
     except ValidationError as error:
         raise ParamError(f"{path}: {_explain(section, config, error.errors()[0])}") from None
 

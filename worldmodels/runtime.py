@@ -1,5 +1,6 @@
 """Where and with how many hands the work is done: nothing here changes a result, or makes one stale."""
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -78,7 +79,7 @@ def run_tasks(
     parallel = Parallel(
         n_jobs=workers,
         backend=runtime.backend,
-        timeout=runtime.task_timeout,
+        timeout=runtime.task_timeout if workers > 1 else None,  # in this process there is nobody to wait for
         return_as="generator",
         pre_dispatch="2*n_jobs",
         max_nbytes=None,
@@ -87,7 +88,7 @@ def run_tasks(
     try:
         results = cast(Iterator[R], parallel(jobs))
         yield from tqdm(results, total=len(tasks), desc=desc, unit=unit, disable=None, leave=False)
-    except TimeoutError:
+    except (TimeoutError, multiprocessing.TimeoutError):
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
         raise WorkerError(
             f"{desc}: no answer from a worker in runtime.task_timeout = {runtime.task_timeout:g} s"

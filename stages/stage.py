@@ -1,0 +1,99 @@
+"""What all stages share: their arguments, their folders, their scratch, and how they fail."""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic.dataclasses import dataclass as config_dataclass
+
+from worldmodels.checkpoint import Scratch, digest
+from worldmodels.params import STRICT, Natural, UserError, load_section, read_params
+from worldmodels.runtime import RuntimeConfig
+
+
+@config_dataclass(frozen=True, kw_only=True, config=STRICT)
+class RunConfig:
+    """What this run is.
+
+    Attributes:
+        env: name of the environment group that was composed; a label.
+        mode: name of the mode group that was composed; a label.
+        seed: the root of every random number.
+        final_round: the round that is evaluated.
+    """
+
+    env: str = "lunarlander"
+    mode: str = "quick"
+    seed: Natural = 0
+    final_round: str = "r1"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage in one round.
+
+    Attributes:
+        stage: the stage's name, also that of its section in params.yaml.
+        round, previous: names of this round and of the one before; empty for a stage that has none.
+    """
+
+    stage: str
+    round: str
+    previous: str
+    run: RunConfig
+    runtime: RuntimeConfig
+
+    @property
+    def root(self) -> Path:
+        """The project's root: that of the checkout DVC runs in."""
+        return Path(os.environ.get("DVC_ROOT", "."))
+
+    @property
+    def name(self) -> str:
+        """Stage and round, for people and for the names of random streams."""
+        return f"{self.stage}-{self.round}" if self.round else self.stage
+
+    @property
+    def label(self) -> str:
+        """Environment and mode."""
+        return f"{self.run.env}_{self.run.mode}"
+
+    @property
+    def results(self) -> Path:
+        """Folder of the stage's metrics and plots."""
+        return Path("results") / self.stage / self.round
+
+    def scratch(self, sections: Sequence[str], inputs: Sequence[Path]) -> Scratch:
+        """Scratch that is valid for these sections of params.yaml, these inputs, this code and this seed only."""
+        params = read_params()
+        code = digest([Path(__file__).parent, Path(__file__).parent.parent / "worldmodels"])
+        key = json.dumps(
+            [self.name, self.run.seed, {name: params[name] for name in sections}, digest(inputs), code], sort_keys=True
+        )
+        return Scratch(self.root / ".scratch", self.name, hashlib.sha256(key.encode()).hexdigest())
+
+
+def run_stage(stage: str, main: Callable[[Job], None]) -> None:
+    """Run a stage as a program: ``python -m stages.<stage> [ROUND PREVIOUS]``.
+
+    A mistake of the user's is one line on stderr and exit code 1; anything else is a traceback.
+    """
+    parser = argparse.ArgumentParser(prog=f"stages.{stage}", description=main.__doc__)
+    parser.add_argument("round", nargs="?", default="")
+    parser.add_argument("previous", nargs="?", default="")
+    arguments = parser.parse_args()
+    try:
+        run = load_section("run", RunConfig)
+        runtime = load_section("runtime", RuntimeConfig)
+        main(Job(stage, arguments.round, arguments.previous, run, runtime))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)

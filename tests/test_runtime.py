@@ -1,0 +1,68 @@
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from worldmodels.params import ParamError
+from worldmodels.runtime import RuntimeConfig, WorkerError, run_tasks
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def threads(_: int) -> int:
+    return torch.get_num_threads()
+
+
+def die(x: int) -> int:
+    if x == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def hang(x: int) -> int:
+    time.sleep(60 if x == 1 else 0)
+    return x
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_tasks(workers: int) -> None:
+    runtime = RuntimeConfig(workers=workers)
+    assert list(run_tasks(square, range(20), runtime, desc="squares")) == [x * x for x in range(20)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_has_one_thread_wherever_it_runs(workers: int) -> None:
+    before = torch.get_num_threads()
+    assert list(run_tasks(threads, [0, 1], RuntimeConfig(workers=workers), desc="threads")) == [1, 1]
+    assert torch.get_num_threads() == before
+
+
+def test_no_tasks_are_no_work() -> None:
+    assert list(run_tasks(square, [], RuntimeConfig(), desc="nothing")) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_a_worker_that_dies_is_an_error() -> None:
+    with pytest.raises(WorkerError, match="die.*worker process died"):
+        list(run_tasks(die, range(4), RuntimeConfig(workers=2), desc="die"))
+    assert list(run_tasks(square, [3, 4], RuntimeConfig(workers=2), desc="after")) == [9, 16]
+
+
+def test_a_worker_that_hangs_is_an_error() -> None:
+    runtime = RuntimeConfig(workers=2, task_timeout=3.0)
+    started = time.monotonic()
+    with pytest.raises(WorkerError, match=r"task_timeout = 3 s"):
+        list(run_tasks(hang, range(4), runtime, desc="hang"))
+    assert time.monotonic() - started < 30
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("cuda is here")
+    with pytest.raises(ParamError, match=r"runtime\.device = 'cuda'.*accepted here: auto, cpu"):
+        RuntimeConfig(device="cuda").torch_device()
+    assert RuntimeConfig(device="auto").torch_device() == torch.device("cpu")

@@ -1,0 +1,55 @@
+"""What every V is: observations in, (mu, logvar) out, and back. Also the one way from bytes to numbers and to z."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+FRAME_SHAPE = (64, 64, 3)
+LOGVAR_EXACT = -60.0  # a logvar at or below this means: no noise, z = mu to the last bit
+
+
+class Vision(nn.Module, ABC):
+    """V: ``VAE`` for frames, ``StateNormaliser`` for states; the rest of the project need not know which.
+
+    Attributes:
+        kind: the name it is saved under.
+        z_dim: Z.
+    """
+
+    kind: str
+    z_dim: int
+
+    @abstractmethod
+    def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """(mu, logvar), both (B, Z) float32, of raw observations: (B, 64, 64, 3) uint8, or (B, S) float32."""
+
+    @abstractmethod
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, Z) to frames (B, 3, 64, 64) in [0, 1], or to states (B, S) in the environment's units."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Plain values that make the same module again, weights aside."""
+
+
+def frames_to_float(frames: Tensor) -> Tensor:
+    """(B, 64, 64, 3) in 0 to 255 to (B, 3, 64, 64) float32 in [0, 1]; the only place where this is done.
+
+    The result is a channels-last view: the bytes stay in the order in which they were stored.
+    """
+    return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def float_to_frames(pixels: Tensor) -> NDArray[np.uint8]:
+    """(B, 3, 64, 64) in [0, 1] to (B, 64, 64, 3) uint8, for pictures."""
+    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def sample_z(mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """z ~ N(mu, exp(logvar)) from standard normal ``noise``, all (…, Z); z = mu where logvar is ``LOGVAR_EXACT``."""
+    std = torch.where(logvar > LOGVAR_EXACT, torch.exp(0.5 * logvar), 0.0)
+    return mu + std * noise

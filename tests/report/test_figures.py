@@ -1,0 +1,98 @@
+"""Figures: not blank, the same bytes for the same arrays, other bytes for other arrays, no pyplot."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from worldmodels.report import figures
+
+RNG = np.random.default_rng(0)
+AGENT, RANDOM = RNG.normal(200, 30, 40), RNG.normal(-150, 60, 40)
+FRAMES = RNG.integers(0, 256, (10, 64, 64, 3)).astype(np.uint8)
+X = np.arange(10)
+HORIZONS = np.array([1, 2, 5, 10, 20, 50])
+
+Draw = Callable[[Path], None]
+DRAWINGS: dict[str, tuple[Draw, Draw]] = {
+    "histogram": (
+        lambda path: figures.return_histogram(path, AGENT, RANDOM, (190.0, 210.0), solved=200.0),
+        lambda path: figures.return_histogram(path, AGENT, RANDOM, (180.0, 210.0), solved=200.0),
+    ),
+    "dream_against_real": (
+        lambda path: figures.dream_against_real(path, AGENT, RANDOM, ["random"] * 30 + ["best"] * 10),
+        lambda path: figures.dream_against_real(path, AGENT, RANDOM, ["random"] * 40),
+    ),
+    "reconstructions": (
+        lambda path: figures.reconstructions(path, FRAMES, FRAMES[::-1]),
+        lambda path: figures.reconstructions(path, FRAMES, FRAMES),
+    ),
+    "learning_curves": (
+        partial(figures.learning_curves, curves={"train": (X, 1 / (X + 1))}, xlabel="epoch", ylabel="loss (nats)"),
+        partial(figures.learning_curves, curves={"train": (X, 2 / (X + 1))}, xlabel="epoch", ylabel="loss (nats)"),
+    ),
+    "open_loop_error": (
+        lambda path: figures.open_loop_error(path, HORIZONS, HORIZONS * 0.1, HORIZONS * 0.2),
+        lambda path: figures.open_loop_error(path, HORIZONS, HORIZONS * 0.15, HORIZONS * 0.2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_figure_shows_its_arrays_and_nothing_else(tmp_path: Path, name: str) -> None:
+    draw, draw_other = DRAWINGS[name]
+    draw(tmp_path / "a.png")
+    draw(tmp_path / "b.png")
+    draw_other(tmp_path / "other.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    first, other = (cv2.imread(str(tmp_path / file)) for file in ("a.png", "other.png"))
+    assert first is not None and first.shape[1] >= 1200 and first.std() > 10  # sharp, and not blank
+    assert other is not None and not np.array_equal(first, other)
+
+
+def test_no_version_and_no_time_in_the_file(tmp_path: Path) -> None:
+    DRAWINGS["learning_curves"][0](tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    assert b"tEXt" not in data and b"tIME" not in data
+
+
+@pytest.mark.parametrize(
+    ("dream", "real", "text"),
+    [
+        ([1.0, 2.0, 3.0, 4.0], [10.0, 20.0, 30.0, 1000.0], "= 1.00"),
+        ([1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, -50.0], "= -1.00"),
+        ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0], "undefined"),
+        ([1.0], [1.0], "undefined"),
+    ],
+)
+def test_rank_correlation_is_of_the_order_alone(dream: list, real: list, text: str) -> None:
+    assert text in figures._rank_correlation(np.array(dream), np.array(real))
+
+
+def test_reconstructions_pair_each_frame_with_its_own(tmp_path: Path) -> None:
+    mosaic = figures._mosaic(FRAMES, 255 - FRAMES)
+    assert np.array_equal(mosaic[:64, :64], FRAMES[0]) and np.array_equal(mosaic[64:128, :64], 255 - FRAMES[0])
+    second_row = 128 + figures._PAIR_GAP
+    assert np.array_equal(mosaic[second_row : second_row + 64, :64], FRAMES[8])
+    third = 2 * (64 + figures._GAP)
+    assert np.array_equal(mosaic[second_row:, third:], np.full_like(mosaic[second_row:, third:], 255))  # ten of sixteen
+    with pytest.raises(ValueError, match="reconstructions"):
+        figures.reconstructions(tmp_path / "a.png", FRAMES, FRAMES[:3])
+
+
+def test_one_value_and_ties_are_drawn_too(tmp_path: Path) -> None:
+    figures.return_histogram(tmp_path / "a.png", [1.0, 1.0], [1.0, 1.0], (1.0, 1.0))
+    figures.dream_against_real(tmp_path / "b.png", [1.0], [1.0])
+    figures.reconstructions(tmp_path / "c.png", FRAMES[:1], FRAMES[:1])
+    figures.learning_curves(tmp_path / "d.png", {"one": ([1], [np.nan])}, xlabel="epoch", ylabel="loss")
+    assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in "abcd")
+
+
+def test_pyplot_stays_out() -> None:
+    code = "import sys, worldmodels.report.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

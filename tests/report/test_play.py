@@ -1,0 +1,49 @@
+"""Playing an episode for a video: shots line up with the steps."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from tests import environments
+from worldmodels.report.play import play, playing_speed
+
+
+class Always:
+    """Acts the same; remembers what it was asked."""
+
+    name = "always"
+
+    def begin(self, seeds):
+        self.seeds, self.seen = list(seeds), []
+
+    def act(self, obs, slots):
+        assert slots.tolist() == [0]
+        self.seen.append(obs[0, 0])
+        return np.array([2])
+
+
+def test_a_shot_for_every_observation() -> None:
+    env = environments.CountingState(length=6, render_mode="rgb_array")
+    policy = Always()
+    shots = list(play(env, policy, seed=5))
+    assert policy.seeds == [5]
+    assert [shot.step for shot in shots] == list(range(7))
+    assert [shot.obs[0] for shot in shots] == list(range(7))
+    assert [shot.frame[0, 0, 0] for shot in shots] == list(range(7))
+    assert [shot.episode_return for shot in shots] == [0, 0, 1, 3, 6, 10, 15]
+    assert shots[0].action is None and all(shot.action == 2 for shot in shots[1:])
+    assert policy.seen == list(range(6))
+
+
+@pytest.mark.parametrize(("cap", "count"), [(3, 4), (0, 7), (None, 7), (50, 7)])
+def test_the_cap_counts_steps(cap: int | None, count: int) -> None:
+    env = environments.CountingState(length=6, render_mode="rgb_array")
+    assert len(list(play(env, Always(), seed=0, max_steps=cap))) == count
+
+
+def test_repeated_actions_play_slower() -> None:
+    env = gym.Env()
+    env.metadata = {"render_fps": 60}
+    assert playing_speed(env, 4) == 15
+    env.metadata = {}
+    assert playing_speed(env) == 30

@@ -1,0 +1,205 @@
+"""The figures: each function takes plain arrays and writes one PNG, whose bytes depend on those arrays alone.
+
+Matplotlib's objects are used directly: no pyplot, so no global state, no display and nothing to close.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import spearmanr
+
+from worldmodels.checkpoint import atomic_path
+
+_SIZE = (8.0, 4.8)  # inches; at 100 dots an inch a page shows it 800 pixels wide, and the text is sized for that
+_DPI = 150
+_TITLE, _LABEL, _TICK = 14, 13, 11.5  # points
+_INK, _FAINT, _GRID = "#27272a", "#71717a", "#e4e4e7"
+_AGENT, _OTHER = "#2563ab", "#a1a1aa"
+_COLOURS = ("#2563ab", "#d9792b", "#3f8f5b", "#8a5aa8", "#b3413a", "#6b7280")  # told apart in grey too, by their marks
+_MARKS = ("o", "s", "^", "D", "v", "P")
+_GAP, _PAIR_GAP = 4, 10  # pixels of the original frames between reconstructions, and between their rows
+
+
+def return_histogram(
+    path: Path,
+    agent: ArrayLike,
+    random: ArrayLike,
+    interval: tuple[float, float],
+    *,
+    solved: float | None = None,
+    title: str = "Return on held-out seeds",
+) -> None:
+    """Returns of the agent against those of the random policy on the same seeds.
+
+    Args:
+        agent, random: (N,), (M,) episode returns, unscaled.
+        interval: the 95 % interval of the agent's mean.
+        solved: the return at which the environment counts as solved.
+    """
+    agent, random = np.asarray(agent, np.float64), np.asarray(random, np.float64)
+    fig, ax = _figure()
+    both = np.concatenate([agent, random])
+    bins = np.histogram_bin_edges(both, bins=min(30, max(10, len(both) // 4))).tolist()
+    ax.hist(random, bins=bins, color=_OTHER, alpha=0.75, label=f"random policy, mean {random.mean():.1f}")
+    ax.hist(agent, bins=bins, color=_AGENT, alpha=0.75, label="agent")
+    ax.axvspan(*interval, color=_AGENT, alpha=0.18, linewidth=0)
+    mean_label = f"agent's mean {agent.mean():.1f}, 95 % interval {interval[0]:.1f} to {interval[1]:.1f}"
+    ax.axvline(float(agent.mean()), color=_AGENT, linewidth=2, label=mean_label)
+    ax.axvline(float(random.mean()), color=_FAINT, linewidth=2)
+    if solved is not None:
+        ax.axvline(solved, color=_INK, linewidth=1.5, linestyle=(0, (4, 3)), label=f"solved at {solved:g}")
+    ax.set_ylim(top=1.5 * ax.get_ylim()[1])  # room for the legend
+    ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+    _label(ax, title, "return of an episode", "episodes")
+    _write(fig, path)
+
+
+def dream_against_real(
+    path: Path,
+    dream: ArrayLike,
+    real: ArrayLike,
+    kinds: Sequence[str] = (),
+    *,
+    title: str = "Does the dream tell good controllers from bad?",
+) -> None:
+    """Each controller's mean return in the dream against its mean return in reality, and their rank correlation.
+
+    Args:
+        dream, real: (N,) mean returns, unscaled.
+        kinds: (N,) what each controller is ("random", "best of a round"), shown by colour and mark.
+    """
+    dream, real = np.asarray(dream, np.float64), np.asarray(real, np.float64)
+    names = np.asarray(kinds or ["controller"] * len(dream))
+    fig, ax = _figure()
+    both = np.concatenate([dream, real])
+    ends = [both.min(), both.max()]
+    ax.plot(ends, ends, color=_FAINT, linewidth=1.5, linestyle=(0, (4, 3)), label="the dream is right")
+    for i, kind in enumerate(dict.fromkeys(names)):
+        here, colour, mark = names == kind, _COLOURS[i % len(_COLOURS)], _MARKS[i % len(_MARKS)]
+        ax.scatter(real[here], dream[here], s=55, c=colour, marker=mark, edgecolors="white", label=str(kind), zorder=3)
+    _label(ax, f"{title}\n{_rank_correlation(dream, real)}", "mean return in reality", "mean return in the dream")
+    _write(fig, path)
+
+
+def reconstructions(path: Path, originals: NDArray[np.uint8], reconstructed: NDArray[np.uint8]) -> None:
+    """Frames above what V makes of them, pixel by pixel, eight to a row.
+
+    Args:
+        originals, reconstructed: (N, H, W, 3) uint8.
+
+    Raises:
+        ValueError: the two differ in shape.
+    """
+    if originals.shape != reconstructed.shape:
+        raise ValueError(f"{originals.shape} originals but {reconstructed.shape} reconstructions")
+    height = originals.shape[1]
+    mosaic = _mosaic(originals, reconstructed)
+    fig = Figure(figsize=(_SIZE[0], 0.2 + 6.75 * mosaic.shape[0] / mosaic.shape[1]), dpi=_DPI, facecolor="white")
+    fig.set_layout_engine("constrained", w_pad=0.1)
+    ax = fig.add_subplot()
+    ax.imshow(mosaic, interpolation="nearest")
+    pairs = np.arange(0, mosaic.shape[0], 2 * height + _PAIR_GAP)
+    names = ["original", "reconstruction"] * len(pairs)
+    ax.set_yticks((pairs[:, None] + height * np.array([0.5, 1.5])).ravel(), names, fontsize=_TICK, color=_INK)
+    ax.set_xticks([])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    _write(fig, path)
+
+
+def _mosaic(above: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(N, H, W, 3) twice as one picture: up to eight pairs in a row, each pair one above the other, white between."""
+    pairs = np.concatenate([above, below], axis=1)  # (N, 2H, W, 3)
+    columns = min(8, len(pairs))
+    pairs = np.pad(pairs, ((0, -len(pairs) % columns), (0, 0), (0, 0), (0, 0)), constant_values=255)
+    pairs = np.pad(pairs, ((0, 0), (0, _PAIR_GAP), (0, _GAP), (0, 0)), constant_values=255)
+    tall, wide = pairs.shape[1:3]
+    grid = pairs.reshape(-1, columns, tall, wide, 3).swapaxes(1, 2)  # (rows, 2H, columns, W, 3)
+    return grid.reshape(-1, columns * wide, 3)[:-_PAIR_GAP, :-_GAP]
+
+
+def learning_curves(
+    path: Path,
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+) -> None:
+    """Named curves over one axis.
+
+    Args:
+        curves: name to (x, y), each (N,). A point that is not finite leaves a gap.
+        xlabel, ylabel: what is drawn, with its unit.
+    """
+    fig, ax = _figure()
+    for i, (name, (x, y)) in enumerate(curves.items()):
+        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        mark = _MARKS[i % len(_MARKS)] if len(x) <= 30 else None  # a few points are shown as what they are
+        ax.plot(x, y, color=_COLOURS[i % len(_COLOURS)], linewidth=2, marker=mark, markersize=5, label=name)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))  # epochs, updates, generations
+    _label(ax, title, xlabel, ylabel)
+    _write(fig, path)
+
+
+def open_loop_error(
+    path: Path,
+    horizons: ArrayLike,
+    error: ArrayLike,
+    baseline: ArrayLike,
+    *,
+    ylabel: str = "root mean square error of z",
+    title: str = "How far M sees ahead without looking",
+) -> None:
+    """Error of M's open-loop prediction against the horizon, beside that of a world that stands still.
+
+    Args:
+        horizons: (N,) steps ahead, at least 1. error, baseline: (N,), as ``ylabel`` says.
+    """
+    horizons = np.asarray(horizons, np.float64)
+    fig, ax = _figure()
+    ax.plot(horizons, np.asarray(baseline), color=_OTHER, linewidth=2, marker="s", label="z stays as it is")
+    ax.plot(horizons, np.asarray(error), color=_AGENT, linewidth=2, marker="o", label="M, open loop")
+    ax.set_xscale("log")
+    ax.set_xticks(horizons, [f"{horizon:g}" for horizon in horizons])
+    ax.minorticks_off()
+    ax.set_ylim(bottom=0)
+    _label(ax, title, "horizon (steps)", ylabel)
+    _write(fig, path)
+
+
+def _figure() -> tuple[Figure, Axes]:
+    fig = Figure(figsize=_SIZE, dpi=_DPI, facecolor="white")
+    fig.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    ax = fig.add_subplot()
+    ax.set_axisbelow(True)
+    ax.grid(color=_GRID, linewidth=1)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(_FAINT)
+    ax.tick_params(labelsize=_TICK, colors=_FAINT, labelcolor=_INK)
+    return fig, ax
+
+
+def _label(ax: Axes, title: str, xlabel: str, ylabel: str) -> None:
+    ax.set_title(title, fontsize=_TITLE, color=_INK, loc="left", pad=10)
+    ax.set_xlabel(xlabel, fontsize=_LABEL, color=_INK)
+    ax.set_ylabel(ylabel, fontsize=_LABEL, color=_INK)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=_TICK, labelcolor=_INK, frameon=True, framealpha=1, edgecolor="white")
+
+
+def _rank_correlation(dream: NDArray, real: NDArray) -> str:
+    if len(dream) < 3 or np.ptp(dream) == 0 or np.ptp(real) == 0:
+        return f"Spearman's ρ undefined, {len(dream)} controllers"
+    return f"Spearman's ρ = {spearmanr(dream, real)[0]:.2f}, {len(dream)} controllers"
+
+
+def _write(fig: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:  # no Software entry: it would put matplotlib's version into the bytes
+        FigureCanvasAgg(fig).print_png(str(temporary), metadata={"Software": None})

@@ -1,0 +1,57 @@
+"""A policy at play in one real episode, frame by frame, for videos."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.environment.policy import Policy
+from worldmodels.report.frames import Frame
+
+
+class Shot(NamedTuple):
+    """One moment of an episode.
+
+    Attributes:
+        frame: (H, W, 3) uint8, the environment's own rendering.
+        obs: what the policy sees: (64, 64, 3) uint8 or (S,) float32.
+        action: the action in the environment's form that led here; None at the start.
+        step: number of actions so far.
+        episode_return: sum of the unscaled rewards so far.
+    """
+
+    frame: Frame
+    obs: NDArray
+    action: NDArray | None
+    step: int
+    episode_return: float
+
+
+def play(env: gym.Env, policy: Policy, seed: int, max_steps: int | None = None) -> Iterator[Shot]:
+    """The episode of ``seed``, T + 1 shots for T steps; the environment is left open.
+
+    Args:
+        env: made by ``make_env(config, render=True)``.
+        max_steps: shots end after that many steps, though the episode may not; None or 0 for the whole episode.
+    """
+    policy.begin([seed])
+    obs, _ = env.reset(seed=seed)
+    slot = np.zeros(1, np.int64)
+    step, total, ended = 0, 0.0, False
+    yield Shot(_render(env), obs, None, step, total)
+    while not ended and step != (max_steps or None):
+        action = policy.act(np.asarray(obs)[None], slot)[0]
+        obs, reward, terminated, truncated, _ = env.step(action)
+        step, total, ended = step + 1, total + float(reward), terminated or truncated
+        yield Shot(_render(env), obs, action, step, total)
+
+
+def playing_speed(env: gym.Env, frame_skip: int = 1) -> float:
+    """Shots per second at which the episode plays in its natural time."""
+    return float(env.metadata.get("render_fps") or 30) / frame_skip
+
+
+def _render(env: gym.Env) -> Frame:
+    return np.array(env.render(), np.uint8)  # a copy: an environment may draw into the same array again

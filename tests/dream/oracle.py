@@ -1,0 +1,77 @@
+"""A world whose every step is known, behind M's interface: what a dream of it must be can be written down.
+
+z[t+1] = z[t] + action[t] + drift of the member + spread · noise; the reward of a step is the sum of z[t], -100 when
+the episode ends there, which it does in the step that starts beyond ``edge`` (and else with probability ``hazard``).
+Member e's RNN state is (e + 1) · (the sum of all z it has heard).
+"""
+
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from worldmodels.dream import Dream, DreamConfig
+from worldmodels.memory import MDNRNNOutput, RNNState, WorldStats
+
+
+class Oracle:
+    def __init__(self, members: int = 1, spread: float = 0.0, edge: float = torch.inf, hazard: float = 0.0) -> None:
+        self.members, self.spread, self.edge = members, spread, edge
+        self.hazard = torch.tensor(hazard).logit()
+        self.member_drift = 0.01 * torch.arange(members)[:, None, None]
+        self.stats = WorldStats(2)
+
+    def initial_state(self, batch: int) -> RNNState:
+        zeros = torch.zeros(self.members, batch, 1)
+        return RNNState(zeros, zeros)
+
+    def step(self, z: Tensor, action: Tensor, state: RNNState) -> SimpleNamespace:
+        heard = state.h + (torch.arange(self.members)[:, None, None] + 1) * z.sum(-1, keepdim=True)
+        return SimpleNamespace(
+            mean=z + action + self.member_drift,
+            reward=z.sum(-1),
+            terminated_logit=torch.where(z[..., 0] > self.edge, torch.inf, self.hazard),
+            state=RNNState(heard, heard),
+        )
+
+    def listen(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
+        heard = state.h + z.sum(-1, keepdim=True)
+        return RNNState(heard, heard)
+
+    def sample(self, output: MDNRNNOutput, z: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> Tensor:
+        return output.mean + self.spread * temperature**0.5 * normal * (1 + uniform)
+
+    def step_reward(self, output: MDNRNNOutput) -> Tensor:
+        return output.reward
+
+    def terminal_reward(self, output: MDNRNNOutput) -> Tensor:
+        return torch.full_like(output.reward, -100.0)
+
+
+class Origin:
+    """Starts spread a little around the origin; ``spread`` 0 is the origin itself."""
+
+    def __init__(self, z_dim: int = 2, spread: float = 0.0) -> None:
+        self.z_dim, self.spread = z_dim, spread
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return self.spread * torch.randn(count, self.z_dim, generator=generator)
+
+
+def push(solutions: Tensor, features: Tensor) -> Tensor:
+    """A controller of two parameters: the action is constant. (P, R, A)."""
+    return solutions[:, None].expand(-1, features.shape[1], -1)
+
+
+def feedback(solutions: Tensor, features: Tensor) -> Tensor:
+    """A controller that reads all its features: action = tanh(W · features), W (P, A, F) from the solution."""
+    weight = solutions.view(len(solutions), -1, features.shape[-1])
+    return torch.tanh(features @ weight.mT)
+
+
+def dream_of(memory: object, starts: object = None, features: str = "zh", **config: object) -> Dream:
+    return Dream(memory, starts or Origin(), DreamConfig(**config), features)  # pyright: ignore[reportArgumentType]
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

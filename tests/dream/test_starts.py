@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.dream.oracle import rng
+from worldmodels.dream import Starts
+from worldmodels.records import LatentEpisode
+from worldmodels.vision.latents import LatentStore, LatentWriter
+
+LENGTHS = (2, 5, 1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> LatentStore:
+    """mu of observation t of episode i is [10 i + t, 0]; its first dimension is exact, the second has variance 4."""
+    folder = tmp_path_factory.mktemp("latents") / "r1"
+    with LatentWriter(folder, spec={}, source="") as writer:
+        for i, steps in enumerate(LENGTHS):
+            mu = np.zeros((steps + 1, 2), np.float32)
+            mu[:, 0] = 10 * i + np.arange(steps + 1)
+            flags = np.zeros(steps, bool)
+            logvar = np.tile(np.array([-60, np.log(4)], np.float32), (steps + 1, 1))
+            action, reward = np.zeros((steps, 1), np.float32), np.zeros(steps, np.float32)
+            writer.add(LatentEpisode(mu, logvar, action, reward, flags, flags))
+    return LatentStore(folder)
+
+
+def test_episode_starts_are_first_observations(store):
+    z = Starts(store, "episode").draw(3000, rng())
+    values, counts = z[:, 0].round().unique(return_counts=True)
+    assert values.tolist() == [0, 10, 20]
+    assert counts.min() > 900
+
+
+def test_any_start_is_one_that_an_action_followed(store):
+    z = Starts(store, "any").draw(8000, rng())
+    values, counts = z[:, 0].round().unique(return_counts=True)
+    assert values.tolist() == [0, 1, 10, 11, 12, 13, 14, 20]
+    assert counts.min() > 850
+
+
+def test_z_is_sampled_afresh(store):
+    z = Starts(store).draw(4000, rng())
+    torch.testing.assert_close(z[:, 0], z[:, 0].round())
+    assert z[:, 1].std().item() == pytest.approx(2, rel=0.05)
+    assert z[:, 1].mean().item() == pytest.approx(0, abs=0.15)
+
+
+def test_generator_decides_the_starts(store):
+    once, again, other = (Starts(store, "any").draw(9, rng(seed)) for seed in (1, 1, 2))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)

@@ -1,0 +1,69 @@
+"""One dream at a time behind Gymnasium's interface, for any learner that knows it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldmodels.dream.simulator import Dream, DreamState
+
+
+class DreamEnv(gym.Env[NDArray[np.float32], Any]):
+    """A dream as an environment: terminated as M has it, truncated at the horizon.
+
+    Each episode starts at a recorded state and is dreamt by one member of the ensemble, drawn at reset. Observations
+    are the dream's features (F,) float32: [z, h] or z.
+
+    Args:
+        dream: the simulator; its horizon, temperature and features hold.
+        action_space: the real environment's.
+        encode_action: the real environment's action as (A,) float32 (``EnvSpec.encode_action``).
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (Gymnasium's declaration)
+
+    def __init__(self, dream: Dream, action_space: gym.Space, encode_action: Callable[[Any], NDArray]) -> None:
+        self.action_space = action_space
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (dream.feature_dim,), np.float32)
+        self._dream = dream
+        self._encode_action = encode_action
+        self._state: DreamState | None = None
+
+    @torch.inference_mode()
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin a dream. The same ``seed`` and actions give the same dream."""
+        super().reset(seed=seed, options=options)
+        generator = torch.Generator().manual_seed(int(self.np_random.integers(2**63)))
+        self._member = int(self.np_random.integers(self._dream.members))
+        start, self._noise = self._dream.draw(1, generator)
+        # each member dreams a dream of its own from here, with the same actions; one of them is shown
+        self._state = self._dream.reset(start.expand(self._dream.members, 1, -1))
+        self._t = 0
+        return self._observe(self._state), {}
+
+    @torch.inference_mode()
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """One step of the dream; ``action`` is in the real environment's form.
+
+        Raises:
+            gymnasium.error.ResetNeeded: the episode has ended, or none was begun.
+        """
+        if self._state is None:
+            raise gym.error.ResetNeeded("no dream is under way: call DreamEnv.reset first")
+        encoded = torch.as_tensor(self._encode_action(action), dtype=torch.float32, device=self._state.z.device)
+        state, reward, ended = self._dream.step(
+            self._state, encoded.expand(self._dream.members, 1, -1), self._noise.at(self._t)
+        )
+        self._t += 1
+        terminated = bool(ended[self._member, 0])
+        truncated = not terminated and self._t >= self._dream.config.horizon
+        self._state = None if terminated or truncated else state
+        return self._observe(state), float(reward[self._member, 0]), terminated, truncated, {}
+
+    def _observe(self, state: DreamState) -> NDArray[np.float32]:
+        return self._dream.features(state)[self._member, 0].cpu().numpy()

@@ -1,7 +1,15 @@
 """What the data says about the world's ranges and units; travels with the model as buffers."""
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from worldmodels.vision.latents import LatentStore
+
+_SMALLEST = 1e-6  # a spread below this is a constant
 
 
 class WorldStats(nn.Module):
@@ -54,3 +62,72 @@ class WorldStats(nn.Module):
         for name, default in neutral.items():
             dtype = torch.bool if name == "binary" else torch.float32
             self.register_buffer(name, torch.as_tensor(values.get(name, default), dtype=dtype).clone())
+
+
+def world_stats(store: LatentStore) -> WorldStats:
+    """The statistics of all recorded episodes; memory stays bounded however many there are.
+
+    A step's reward counts as ordinary or terminal as the step does. Where no step terminates, terminal rewards have
+    the range of the ordinary ones.
+    """
+    state = store.spec["observation"] == "state"
+    changes, binary = _Moments(), np.full(store.z_dim, state)
+    ordinary, terminal = _Moments(), _Moments()
+    seen = _Moments()
+    for episode in store.episodes():
+        seen.add(episode.mu)
+        changes.add(np.diff(episode.mu, axis=0))
+        binary &= ((episode.mu == 0) | (episode.mu == 1)).all(0)
+        ordinary.add(episode.reward[~episode.terminated])
+        terminal.add(episode.reward[episode.terminated])
+    scale = np.where(binary | (not state), 1.0, np.maximum(changes.std, _SMALLEST))
+    rewards = ordinary if ordinary.count else terminal
+    ends = terminal if terminal.count else rewards
+    return WorldStats(
+        store.z_dim,
+        delta=float(state),
+        scale=torch.as_tensor(scale),
+        binary=torch.as_tensor(binary),
+        z_low=torch.as_tensor(seen.low),
+        z_high=torch.as_tensor(seen.high),
+        **_range("reward", rewards, 0.0),
+        **_range("terminal_reward", ends, float(rewards.std)),  # all ends alike: their spread says nothing of a unit
+        terminated_rate=terminal.count / store.steps,
+    )
+
+
+def _range(name: str, moments: "_Moments", least_scale: float) -> dict[str, float]:
+    scale = max(float(moments.std), least_scale)
+    return {
+        f"{name}_mean": float(moments.mean),
+        f"{name}_scale": scale if scale > _SMALLEST else 1.0,
+        f"{name}_low": float(moments.low),
+        f"{name}_high": float(moments.high),
+    }
+
+
+class _Moments:
+    """Mean, spread and range over the first axis of arrays that come one at a time."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum: Any = 0.0
+        self._squares: Any = 0.0
+        self.low: Any = np.inf
+        self.high: Any = -np.inf
+
+    def add(self, values: NDArray) -> None:
+        if len(values):
+            self.count += len(values)
+            self._sum = self._sum + values.sum(0, dtype=np.float64)
+            self._squares = self._squares + np.square(values, dtype=np.float64).sum(0)
+            self.low = np.minimum(self.low, values.min(0))
+            self.high = np.maximum(self.high, values.max(0))
+
+    @property
+    def mean(self) -> Any:
+        return self._sum / self.count
+
+    @property
+    def std(self) -> Any:
+        return np.sqrt(np.maximum(self._squares / self.count - self.mean**2, 0.0))

@@ -1,0 +1,57 @@
+"""What M is trained on, per step and member. Masks are obeyed; members do not mix."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from worldmodels.memory import mixture
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig, MDNRNNOutput
+from worldmodels.memory.windows import LatentBatch
+
+
+def step_losses(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> dict[str, Tensor]:
+    """The four losses of every step, each (E, B, L), zero where they do not apply.
+
+    Returns:
+        nll: negative log likelihood of z_next, averaged over its dimensions, in nats per dimension; continuous
+            dimensions in units of WorldStats.scale.
+        reward: squared error of the reward head on steps that do not terminate, standardised.
+        terminal_reward: the same of the other reward head on steps that do.
+        terminated: cross entropy of the termination head, in nats; unweighted, so its probabilities are calibrated.
+    """
+    s = model.stats
+    ends = batch.mask & batch.terminated
+    goes_on = batch.mask & ~batch.terminated
+    reward = (output.reward - (batch.reward - s.reward_mean) / s.reward_scale).square()
+    terminal = (batch.reward - s.terminal_reward_mean) / s.terminal_reward_scale
+    return {
+        "nll": _nll(model, output, batch) * batch.mask,
+        "reward": reward * goes_on,
+        "terminal_reward": (output.terminal_reward - terminal).square() * ends,
+        "terminated": batch.mask
+        * binary_cross_entropy_with_logits(
+            output.terminated_logit, batch.terminated.to(output.terminated_logit.dtype), reduction="none"
+        ),
+    }
+
+
+def _nll(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> Tensor:
+    s = model.stats
+    target = (batch.z_next - s.delta * batch.z) / s.scale  # (E, B, L, Z)
+    log_prob = mixture.log_prob(output.logpi, output.mean, output.logstd, target)
+    log_binary = -binary_cross_entropy_with_logits(output.binary_logit, batch.z_next, reduction="none")
+    return -torch.where(s.binary, log_binary, log_prob).mean(-1)  # (E, B, L)
+
+
+def mean_losses(losses: dict[str, Tensor], batch: LatentBatch) -> dict[str, Tensor]:
+    """Each loss of each member, (E,), as a mean over the steps it concerns."""
+    steps = batch.mask.sum((1, 2)).clamp(min=1)
+    ends = (batch.mask & batch.terminated).sum((1, 2))
+    counts = {"reward": (steps - ends).clamp(min=1), "terminal_reward": ends.clamp(min=1)}
+    return {name: loss.sum((1, 2)) / counts.get(name, steps) for name, loss in losses.items()}
+
+
+def total_loss(config: MDNRNNConfig, losses: dict[str, Tensor]) -> Tensor:
+    """The weighted sum that is minimised, of the same shape as its parts."""
+    rewards = losses["reward"] + losses["terminal_reward"]
+    return losses["nll"] + config.reward_weight * rewards + config.terminated_weight * losses["terminated"]

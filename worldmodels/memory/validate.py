@@ -1,0 +1,76 @@
+"""What a trained M is worth, on episodes it has not seen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldmodels.memory.loss import step_losses, total_loss
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput, RNNState
+from worldmodels.memory.windows import LatentBatch, walk_through
+from worldmodels.vision.latents import LatentStore
+
+_LANES = 64  # episodes side by side
+
+
+@torch.no_grad()
+def validate(model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Sequence[Any]) -> dict[str, float]:
+    """Metrics of M on whole ``episodes``, teacher-forced, averaged over members.
+
+    Returns:
+        loss: what training minimises. nll: nats per dimension. reward_rmse, terminal_reward_rmse: in the
+        environment's units, of ordinary and of terminating steps. terminated: cross entropy in nats per step.
+        recall, precision: of termination at a predicted probability of one half (0 where undefined).
+        calibration: predicted over true number of terminations; 1 is right (0 where none happened).
+    """
+    totals: dict[str, Tensor] = {}
+    state = model.initial_state(0)
+    for batch in walk_through(store, episodes, _LANES, model.config.window, stream):
+        batch = _for_members(batch.to(model.cell_weight.device), model.members)
+        if batch.fresh.any():
+            state = model.initial_state(batch.z.shape[1])
+        output = model.unroll(batch.z, batch.action, state)
+        state = RNNState(*output.state)
+        for name, value in _sums(model, output, batch).items():
+            totals[name] = totals.get(name, 0) + value.double().sum()
+    return _metrics(model, {name: float(total) for name, total in totals.items()})
+
+
+def _for_members(batch: LatentBatch, members: int) -> LatentBatch:
+    return LatentBatch(*(x.expand(members, *x.shape[1:]) for x in batch))
+
+
+def _sums(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> dict[str, Tensor]:
+    predicted = torch.sigmoid(output.terminated_logit) * batch.mask
+    ends = batch.mask & batch.terminated
+    off = {
+        "reward": model.step_reward(output) - batch.reward,
+        "terminal_reward": model.terminal_reward(output) - batch.reward,
+    }
+    return step_losses(model, output, batch) | {
+        "steps": batch.mask,
+        "ends": ends,
+        "reward_error": off["reward"].square() * (batch.mask & ~ends),
+        "terminal_reward_error": off["terminal_reward"].square() * ends,
+        "predicted": predicted,
+        "called": predicted >= 0.5,
+        "hits": ends & (predicted >= 0.5),
+    }
+
+
+def _metrics(model: MDNRNN, totals: dict[str, float]) -> dict[str, float]:
+    steps, ends = totals["steps"], totals["ends"]
+    counts = {"nll": steps, "reward": steps - ends, "terminal_reward": ends, "terminated": steps}
+    losses = {name: torch.tensor(totals[name] / max(count, 1)) for name, count in counts.items()}
+    return {
+        "loss": float(total_loss(model.config, losses)),
+        "nll": float(losses["nll"]),
+        "reward_rmse": (totals["reward_error"] / max(steps - ends, 1)) ** 0.5,
+        "terminal_reward_rmse": (totals["terminal_reward_error"] / max(ends, 1)) ** 0.5,
+        "terminated": float(losses["terminated"]),
+        "recall": totals["hits"] / max(ends, 1),
+        "precision": totals["hits"] / max(totals["called"], 1),
+        "calibration": totals["predicted"] / max(ends, 1),
+    }

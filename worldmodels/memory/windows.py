@@ -1,0 +1,160 @@
+"""Windows of recorded episodes for truncated backpropagation through time; none crosses an episode's end.
+
+Each member has lanes of its own. A lane streams through episodes, one window after the other, so that the recurrent
+state can be carried from window to window; when its episode is over it takes the next of its member's endless
+shuffled order, and every lane is busy in every batch. Only the rows of the batch are read from the store.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldmodels.seeding import numpy_rng
+from worldmodels.vision.base import sample_z
+from worldmodels.vision.latents import LatentStore
+
+
+class LatentBatch(NamedTuple):
+    """Windows of E members' B lanes; past an episode's end the last step is repeated, masked.
+
+    Attributes:
+        z, z_next: (E, B, L, Z), drawn from the posterior. action: (E, B, L, A). reward: (E, B, L), unscaled.
+        terminated, mask: (E, B, L) bool; mask is False past the end of the episode.
+        fresh: (E, B) bool: nothing came before this window, its recurrent state is zero.
+    """
+
+    z: Tensor
+    z_next: Tensor
+    action: Tensor
+    reward: Tensor
+    terminated: Tensor
+    mask: Tensor
+    fresh: Tensor
+
+    def to(self, device: torch.device) -> "LatentBatch":
+        """The batch on ``device``."""
+        return LatentBatch(*(tensor.to(device) for tensor in self))
+
+
+def split_episodes(store: LatentStore, fraction: float, stream: Sequence[Any]) -> tuple[NDArray, NDArray]:
+    """Numbers of the episodes to train and to validate on; each at least one, the same one if there is only one.
+
+    Whether an episode is held out does not depend on how many follow it: later rounds keep the earlier ones' split.
+    """
+    held_out = numpy_rng(*stream, "memory-split").random(len(store)) < fraction
+    if not held_out.any():
+        held_out[-1] = True
+    if held_out.all():
+        held_out[0] = False
+    train, validation = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    return (train, validation) if len(train) else (validation, validation)
+
+
+def gather(
+    store: LatentStore, episode: NDArray, offset: NDArray, window: int, rng: np.random.Generator, fresh: NDArray
+) -> LatentBatch:
+    """The windows of ``window`` steps that begin at step ``offset`` (E, B) of ``episode`` (E, B)."""
+    lengths = store.lengths[episode][..., None]  # (E, B, 1)
+    steps = offset[..., None] + np.arange(window)  # (E, B, L)
+    row = store.step_offset[episode][..., None] + np.minimum(steps, lengths - 1)
+    seen = np.concatenate((np.minimum(steps, lengths), np.minimum(steps[..., -1:] + 1, lengths)), -1)  # (E, B, L+1)
+    z = _draw_z(store, store.obs_offset[episode][..., None] + seen, rng)  # (E, B, L+1, Z)
+    return LatentBatch(
+        z=z[:, :, :-1],
+        z_next=z[:, :, 1:],
+        action=torch.from_numpy(store.action[row]),
+        reward=torch.from_numpy(store.reward[row]),
+        terminated=torch.from_numpy(store.terminated[row]),
+        mask=torch.from_numpy(steps < lengths),
+        fresh=torch.from_numpy(fresh),
+    )
+
+
+def _draw_z(store: LatentStore, row: NDArray, rng: np.random.Generator) -> Tensor:
+    noise = rng.standard_normal((*row.shape, store.z_dim), dtype=np.float32)
+    return sample_z(torch.from_numpy(store.mu[row]), torch.from_numpy(store.logvar[row]), torch.from_numpy(noise))
+
+
+class Lanes:
+    """The endless stream of training batches.
+
+    Lanes begin in the middle of an episode, each at a random window, so that they are not in step with each other.
+
+    Args:
+        episodes: numbers of the episodes to stream through.
+        members, lanes, window: E, B, L.
+        stream: names the random stream.
+    """
+
+    def __init__(
+        self, store: LatentStore, episodes: NDArray, members: int, lanes: int, window: int, stream: Sequence[Any]
+    ) -> None:
+        self._store, self._episodes, self._window, self._stream = store, episodes, window, tuple(stream)
+        self._orders: dict[tuple[int, int], NDArray] = {}
+        self._drawn = np.zeros(members, np.int64)
+        self._batches = 0
+        self._episode = np.array([[self._draw(e) for _ in range(lanes)] for e in range(members)])  # (E, B)
+        windows = -(-store.lengths[self._episode] // window)
+        self._offset = window * numpy_rng(*stream, "memory-first-window").integers(windows)
+        self._fresh = np.ones_like(self._offset, bool)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches after which every member has seen as many windows as the episodes hold."""
+        windows = int((-(-self._store.lengths[self._episodes] // self._window)).sum())
+        return -(-windows // self._episode.shape[1])
+
+    def next(self) -> LatentBatch:
+        """The next batch."""
+        rng = numpy_rng(*self._stream, "memory-z", self._batches)
+        batch = gather(self._store, self._episode, self._offset, self._window, rng, self._fresh)
+        self._batches += 1
+        self._advance()
+        return batch
+
+    def state(self) -> dict[str, Any]:
+        """All that ``resume`` needs, as tensors and numbers."""
+        arrays = {"drawn": self._drawn, "episode": self._episode, "offset": self._offset, "fresh": self._fresh}
+        return {"batches": self._batches} | {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where ``state`` was taken."""
+        self._batches = state["batches"]
+        self._drawn, self._episode = state["drawn"].numpy().copy(), state["episode"].numpy().copy()
+        self._offset, self._fresh = state["offset"].numpy().copy(), state["fresh"].numpy().copy()
+
+    def _advance(self) -> None:
+        self._offset = self._offset + self._window
+        self._fresh = self._offset >= self._store.lengths[self._episode]
+        for e, b in np.argwhere(self._fresh):
+            self._episode[e, b] = self._draw(e)
+        self._offset[self._fresh] = 0
+
+    def _draw(self, member: int) -> int:
+        """The next episode of a member's endless order: one permutation of the episodes after another."""
+        lap, place = divmod(int(self._drawn[member]), len(self._episodes))
+        self._drawn[member] += 1
+        if (member, lap) not in self._orders:
+            order = numpy_rng(*self._stream, "memory-order", int(member), lap).permutation(self._episodes)
+            self._orders = {key: kept for key, kept in self._orders.items() if key[0] != member}
+            self._orders[member, lap] = order
+        return int(self._orders[member, lap][place])
+
+
+def walk_through(
+    store: LatentStore, episodes: NDArray, lanes: int, window: int, stream: Sequence[Any]
+) -> Iterator[LatentBatch]:
+    """All windows of ``episodes`` once, always the same, E = 1: ``lanes`` episodes side by side, longest first.
+
+    The state is to be carried from batch to batch but where ``fresh``; a group of episodes begins fresh.
+    """
+    order = episodes[np.argsort(-store.lengths[episodes], kind="stable")]
+    for number, group in enumerate(np.split(order, range(lanes, len(order), lanes))):
+        rng = numpy_rng(*stream, "memory-walk", number)
+        for start in range(0, int(store.lengths[group[0]]), window):
+            offset = np.full((1, len(group)), start)
+            yield gather(store, group[None], offset, window, rng, np.full((1, len(group)), start == 0))

@@ -40,6 +40,7 @@ def test_the_file_is_what_browsers_play(tmp_path: Path) -> None:
         stream = container.streams.video[0]
         assert stream.codec_context.name == "h264"
         assert stream.codec_context.pix_fmt == "yuv420p"
+        assert stream.codec_context.colorspace == 1  # BT.709: said, not guessed
         assert stream.average_rate == 12.5
         assert stream.duration is not None and stream.time_base is not None
         assert float(stream.duration * stream.time_base) == pytest.approx(10 / 12.5)

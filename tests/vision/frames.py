@@ -1,0 +1,59 @@
+"""Small frames for the tests of V, and a source of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldmodels.checkpoint import Scratch
+from worldmodels.vision import VAE, VAEConfig, train_vision
+
+SMALL = VAEConfig(
+    z_dim=4, width=2, learning_rate=1e-2, free_bits=0.0, batch_size=4, epochs=2, log_every=2, checkpoint_every=1
+)
+
+
+def squares(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """(count, 64, 64, 3): a bright square somewhere on a dark ground."""
+    frames = np.full((count, 64, 64, 3), 20, dtype=np.uint8)
+    for frame, (row, column) in zip(frames, np.random.default_rng(seed).integers(0, 40, (count, 2)), strict=True):
+        frame[row : row + 24, column : column + 24] = (240, 120, 200)
+    return frames
+
+
+class Squares:
+    """A source of frames: ``batches`` training batches an epoch and one of validation."""
+
+    def __init__(self, batches: int = 5, size: int = 4) -> None:
+        self.batches_per_epoch = batches
+        self.size = size
+        self.frames = squares(batches * size)
+        self.held_out = squares(size, seed=1)
+        self.mean_frame = np.zeros((64, 64, 3), dtype=np.uint8)
+
+    def train_batches(self, epoch: int, start: int) -> Iterator[NDArray[np.uint8]]:
+        order = np.random.default_rng(epoch).permutation(len(self.frames))
+        return (self.frames[order[i * self.size :][: self.size]] for i in range(start, self.batches_per_epoch))
+
+    def validation_batches(self) -> Iterator[NDArray[np.uint8]]:
+        return iter([self.held_out])
+
+
+def train(root: Path, config: VAEConfig = SMALL, *, source=None, log=lambda step, metrics: None, **more) -> VAE:
+    """Train a small VAE into ``root``/models, with its scratch in ``root``/scratch."""
+    return train_vision(
+        source or Squares(),
+        config,
+        scratch=Scratch(root / "scratch", "vae", "0" * 16),
+        log=log,
+        device=torch.device("cpu"),
+        folder=root / "models",
+        **{"seed": 0, **more},
+    )
+
+
+def model_bytes(root: Path) -> tuple[bytes, bytes]:
+    """The bytes of what ``train`` saved: best and last."""
+    return (root / "models/best.pt").read_bytes(), (root / "models/last.pt").read_bytes()

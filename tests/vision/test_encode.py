@@ -1,0 +1,87 @@
+"""Encoding keeps every episode whole, in order and aligned."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.vision.frames import SMALL, squares
+from worldmodels.records import Episode
+from worldmodels.vision import VAE, EncodeConfig, LatentError, encode_episodes, fit_normaliser, reconstruct
+
+CPU = torch.device("cpu")
+
+
+def episode(obs: np.ndarray, seed: int = 0) -> Episode:
+    steps = len(obs) - 1
+    return Episode(
+        obs=obs,
+        action=np.arange(steps) % 3,
+        reward=np.arange(steps, dtype=np.float32),
+        terminated=np.arange(steps) == steps - 1,
+        truncated=np.zeros(steps, dtype=bool),
+        seed=seed,
+        policy="test",
+    )
+
+
+def one_hot(action: np.ndarray) -> np.ndarray:
+    return np.eye(3)[action]
+
+
+def encode(vision, episodes, folder, batch_size=4):
+    config = EncodeConfig(batch_size=batch_size)
+    return encode_episodes(
+        vision, episodes, config, encode_action=one_hot, spec={"id": "X"}, source="s", device=CPU, folder=folder
+    )
+
+
+def test_latents_are_aligned_with_what_happened(tmp_path):
+    counting = [np.arange(first, first + length, dtype=np.float32)[:, None] for first, length in ((0, 9), (50, 6))]
+    identity = fit_normaliser({"mean": [0.0], "std": [1.0], "binary": []})
+    store = encode(identity, [episode(obs) for obs in counting], tmp_path / "r1")
+    assert store.lengths.tolist() == [8, 5]
+    for obs, got in zip(counting, store.episodes(), strict=True):
+        np.testing.assert_array_equal(got.mu, obs)
+        np.testing.assert_array_equal(got.action.argmax(1), np.arange(len(got)) % 3)
+        np.testing.assert_array_equal(got.reward, np.arange(len(got)))
+        assert got.terminated.tolist() == [False] * (len(got) - 1) + [True]
+    assert store.action.dtype == np.float32
+
+
+def test_frames_are_encoded_as_v_does_whatever_the_batches(tmp_path):
+    vae, frames = VAE(SMALL), squares(11)
+    with torch.no_grad():
+        mu, logvar = vae.encode(torch.from_numpy(frames))
+    for batch_size in (3, 11, 100):
+        got = encode(vae, [episode(frames)], tmp_path / str(batch_size), batch_size).episode(0)
+        np.testing.assert_allclose(got.mu, mu, atol=1e-5)
+        np.testing.assert_allclose(got.logvar, logvar, atol=1e-5)
+
+
+def test_episodes_are_taken_one_at_a_time(tmp_path):
+    identity = fit_normaliser({"mean": [0.0], "std": [1.0], "binary": []})
+    partial = tmp_path / ".r1-partial" / "mu.npy"
+    sizes = []
+
+    def stream():
+        for _ in range(3):
+            sizes.append(partial.stat().st_size)
+            yield episode(np.zeros((5000, 1), dtype=np.float32))
+
+    encode(identity, stream(), tmp_path / "r1")
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_nothing_to_encode_is_an_error(tmp_path):
+    with pytest.raises(LatentError, match="no episode"):
+        encode(VAE(SMALL), [], tmp_path / "r1")
+
+
+def test_reconstructions_are_the_decoded_means():
+    vae, frames = VAE(SMALL), squares(3)
+    got = reconstruct(vae, frames, CPU)
+    assert got.shape == frames.shape
+    assert got.dtype == np.uint8
+    with torch.no_grad():
+        pixels = vae.decode(vae.encode(torch.from_numpy(frames))[0])
+    np.testing.assert_allclose(got.transpose(0, 3, 1, 2) / 255, pixels, atol=0.5 / 255 + 1e-6)

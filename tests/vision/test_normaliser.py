@@ -1,0 +1,34 @@
+"""V of state environments."""
+
+import pytest
+import torch
+
+from worldmodels.vision import LOGVAR_EXACT, fit_normaliser
+
+STATISTICS = {"mean": [5.0, 0.5, -1.0], "std": [2.0, 0.5, 0.0], "binary": [1]}
+
+
+def test_states_are_standardised_exactly_and_come_back():
+    normaliser = fit_normaliser(STATISTICS)
+    states = torch.tensor([[7.0, 1.0, -1.0], [3.0, 0.0, -1.0]])
+    mu, logvar = normaliser.encode(states)
+    assert normaliser.z_dim == 3
+    torch.testing.assert_close(mu, torch.tensor([[1.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]))
+    assert (logvar == LOGVAR_EXACT).all()
+    torch.testing.assert_close(normaliser.decode(mu), states)
+
+
+def test_a_constant_dimension_is_no_magnifying_glass():
+    mu, _ = fit_normaliser(STATISTICS).encode(torch.tensor([[5.0, 0.0, -1.0 + 1e-6]]))
+    assert mu[0, 2].abs() < 0.01
+
+
+def test_binary_dimensions_stay_0_and_1_whatever_their_mean():
+    mu, _ = fit_normaliser({"mean": [0.25], "std": [0.43], "binary": [0]}).encode(torch.tensor([[0.0], [1.0]]))
+    assert mu.flatten().tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("missing", ["mean", "std", "binary"])
+def test_statistics_are_whole(missing):
+    with pytest.raises(KeyError):
+        fit_normaliser({name: value for name, value in STATISTICS.items() if name != missing})

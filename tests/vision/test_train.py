@@ -1,0 +1,179 @@
+"""Training learns, selects the best, stops at what is not finite, and resumes to the same bytes."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from math import nan
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.vision.frames import SMALL, Squares, model_bytes, train
+from worldmodels.params import ParamError, parse_section
+from worldmodels.vision import TrainingError, VAEConfig, load_vision
+
+ROOT = Path(__file__).parents[2]
+
+
+class Killed(Exception):
+    pass
+
+
+class Recorder:
+    """A log; raises at the call of number ``stop``."""
+
+    def __init__(self, stop: int = -1) -> None:
+        self.calls: list[tuple[int, dict[str, float]]] = []
+        self.stop = stop
+
+    def __call__(self, step, metrics):
+        if len(self.calls) == self.stop:
+            raise Killed
+        self.calls.append((step, dict(metrics)))
+
+    def named(self, name: str) -> list[float]:
+        return [metrics[name] for _, metrics in self.calls if name in metrics]
+
+
+def uninterrupted(root: Path, config: VAEConfig) -> tuple[tuple[bytes, bytes], list]:
+    log = Recorder()
+    train(root, config, log=log)
+    return model_bytes(root), log.calls
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[tuple[bytes, bytes], list]:
+    return uninterrupted(tmp_path_factory.mktemp("whole"), SMALL)
+
+
+def test_it_learns(tmp_path):
+    log = Recorder()
+    train(tmp_path, replace(SMALL, epochs=8), log=log)
+    losses = log.named("validation/loss")
+    assert len(losses) == 8
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_metrics_come_at_their_updates(whole):
+    assert [step for step, _ in whole[1]] == [2, 4, 5, 6, 8, 10, 10]  # 5 updates an epoch, train/ every 2
+    assert set(whole[1][0][1]) == {"train/loss", "train/reconstruction", "train/kl"}
+    assert set(whole[1][2][1]) == {"validation/loss", "validation/reconstruction", "validation/kl"}
+
+
+def test_a_point_is_the_mean_of_its_updates(tmp_path, whole):
+    log = Recorder()
+    train(tmp_path, replace(SMALL, log_every=1), log=log)
+    each = log.named("train/loss")
+    assert whole[1][0][1]["train/loss"] == pytest.approx((each[0] + each[1]) / 2)
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, whole):
+    train(tmp_path / "same")
+    train(tmp_path / "other", seed=1)
+    assert model_bytes(tmp_path / "same") == whole[0]
+    assert model_bytes(tmp_path / "other") != whole[0]
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 3])  # 3: the checkpoint holds half of a point's sums
+@pytest.mark.parametrize("stop", [0, 1, 2, 3, 6])
+def test_a_stopped_run_resumes_to_the_same_bytes_and_logs(tmp_path, stop, checkpoint_every):
+    config = replace(SMALL, checkpoint_every=checkpoint_every)
+    with pytest.raises(Killed):
+        train(tmp_path / "stopped", config, log=Recorder(stop))
+    assert not (tmp_path / "stopped/models").exists()
+    log = Recorder()
+    train(tmp_path / "stopped", config, log=log)
+    wanted = uninterrupted(tmp_path / "whole", config)
+    assert (model_bytes(tmp_path / "stopped"), log.calls) == wanted
+
+
+def test_a_resumed_run_goes_on_and_does_not_begin_again(tmp_path):
+    with pytest.raises(Killed):
+        train(tmp_path, log=Recorder(4))
+    source, seen = Squares(), []
+    plain = source.train_batches
+
+    def train_batches(epoch, start):
+        seen.append((epoch, start))
+        return plain(epoch, start)
+
+    source.train_batches = train_batches
+    train(tmp_path, source=source)
+    assert seen == [(1, 2)]  # the fifth point, of update 8, was cut off; the checkpoint is of update 7
+
+
+def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
+    command = [sys.executable, "-m", "tests.vision.hanging_job", str(tmp_path), "8"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == "here\n"
+        job.send_signal(signal.SIGKILL)
+    assert job.returncode == -signal.SIGKILL
+    assert not (tmp_path / "models").exists()
+    train(tmp_path)
+    assert model_bytes(tmp_path) == whole[0]
+
+
+def test_the_best_is_the_epoch_of_lowest_validation_loss(tmp_path):
+    source, log = Squares(), Recorder()
+    easy, hard = source.held_out, 255 - source.held_out
+    shown = iter([hard, easy, hard])
+    source.validation_batches = lambda: iter([next(shown)])
+    best = train(tmp_path, replace(SMALL, epochs=3), source=source, log=log)
+    assert np.argmin(log.named("validation/loss")) == 1
+    train(tmp_path / "short", replace(SMALL, epochs=2))
+    wanted = load_vision(tmp_path / "short/models/last.pt").state_dict()
+    for weights in (best.state_dict(), load_vision(tmp_path / "models/best.pt").state_dict()):
+        assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+    last = load_vision(tmp_path / "models/last.pt").state_dict()
+    assert not torch.equal(last["posterior.weight"], wanted["posterior.weight"])
+
+
+def test_it_starts_from_the_previous_v(tmp_path):
+    first = train(tmp_path / "first", replace(SMALL, epochs=6))
+    log = Recorder()
+    train(tmp_path / "warm", replace(SMALL, epochs=1, learning_rate=1e-12), previous=first, log=log)
+    warm = load_vision(tmp_path / "warm/models/last.pt").state_dict()
+    for name, weights in first.state_dict().items():
+        torch.testing.assert_close(warm[name], weights, rtol=0, atol=1e-9)
+
+
+def test_what_is_not_finite_stops_with_the_update_named_and_the_last_checkpoint_kept(tmp_path):
+    source = Squares()
+    plain = source.train_batches
+
+    def train_batches(epoch, start):
+        for number, frames in enumerate(plain(epoch, start), start):
+            yield frames if (epoch, number) != (1, 2) else np.full_like(frames, nan, dtype=np.float32)
+
+    source.train_batches = train_batches  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(TrainingError, match="at update 8"):
+        train(tmp_path, source=source)
+    assert not (tmp_path / "models").exists()
+    seen = []
+    train(tmp_path, log=lambda step, metrics: seen.append(step))  # good frames: goes on from update 7
+    assert seen[-1] == 10
+
+
+def test_no_frames_is_an_error(tmp_path):
+    with pytest.raises(TrainingError, match="no frames"):
+        train(tmp_path, source=Squares(batches=0))
+    source = Squares()
+    source.validation_batches = lambda: iter([])
+    with pytest.raises(TrainingError, match=r"vae\.validation_fraction"):
+        train(tmp_path, source=source)
+
+
+def test_the_global_generator_is_left_alone(tmp_path):
+    before = torch.get_rng_state()
+    train(tmp_path, replace(SMALL, epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"beta": -1.0}, {"batch_size": "100"}, {"epoch": 3}])
+def test_wrong_settings_are_named(wrong):
+    with pytest.raises(ParamError, match=f"vae.{next(iter(wrong))}"):
+        parse_section("vae", wrong, VAEConfig)

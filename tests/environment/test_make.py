@@ -1,0 +1,186 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from pydantic import ValidationError
+
+from tests.environments import CountingState
+from worldmodels.environment import EnvConfig, make_env, rollout, spec_of
+from worldmodels.environment.policy import RandomPolicy
+from worldmodels.params import ParamError
+
+PIXELS = "tests.environments:CountingPixels-v0"
+STATE = "tests.environments:CountingState-v0"
+
+
+def play(**settings):
+    config = EnvConfig(**settings)
+    return rollout(config, RandomPolicy(spec_of(config)), [3])[0]
+
+
+def numbers(episode):
+    """The step number each frame shows; every pixel has to show the same one."""
+    frames = episode.obs
+    assert (frames == frames[:, :1, :1, :1]).all()
+    return frames[:, 0, 0, 0].tolist()
+
+
+def test_frames_are_64_by_64_rgb_and_aligned():
+    episode = play(id=PIXELS)
+    assert episode.obs.shape == (11, 64, 64, 3) and episode.obs.dtype == np.uint8
+    assert numbers(episode) == list(range(11))
+    assert episode.reward.tolist() == list(range(10))
+    assert episode.terminated.tolist() == [False] * 9 + [True] and not episode.truncated.any()
+
+
+def test_a_skipped_step_sums_rewards_and_shows_its_last_frame():
+    episode = play(id=PIXELS, frame_skip=4)
+    assert numbers(episode) == [0, 4, 8, 10]  # the episode ends within the third step
+    assert episode.reward.tolist() == [0 + 1 + 2 + 3, 4 + 5 + 6 + 7, 8 + 9]
+
+
+def test_max_pool_takes_the_maximum_of_the_last_two_frames():
+    plain = play(id=PIXELS, frame_skip=2, kwargs={"length": 260})
+    pooled = play(id=PIXELS, frame_skip=2, max_pool=True, kwargs={"length": 260})
+    assert numbers(plain)[126:131] == [252, 254, 0, 2, 4]
+    assert numbers(pooled)[126:131] == [252, 254, 255, 2, 4]  # frames 255 and 256, which is shown as 0
+
+
+def test_idle_start_is_not_shown_and_its_rewards_are_not_lost():
+    episode = play(id=PIXELS, skip_start=4)
+    assert numbers(episode) == list(range(4, 11))
+    assert episode.reward[0] == 0 + 1 + 2 + 3 + 4 and episode.episode_return == sum(range(10))
+
+
+def test_noops_are_drawn_from_the_seed():
+    env = make_env(EnvConfig(id=STATE, noop_max=5))
+    starts = [env.reset(seed=seed)[0][0] for seed in range(40)]
+    assert starts == [env.reset(seed=seed)[0][0] for seed in range(40)]
+    assert set(starts) == set(range(6))
+
+
+def test_an_episode_over_before_it_began_is_begun_again():
+    env = make_env(EnvConfig(id=STATE, skip_start=12, kwargs={"length": 10}))
+    assert env.reset(seed=0)[0][0] == 2
+    assert env.step(0)[1] == 0 + 1 + 2
+
+
+def test_own_limit_truncates_and_replaces_the_registered_one():
+    episode = play(id=STATE, max_steps=4)
+    assert len(episode) == 4 and episode.truncated[-1] and not episode.terminated.any()
+    long = play(id="tests.environments:CountingBox-v0", max_steps=1200, kwargs={"length": 1100})  # registered: 1000
+    assert len(long) == 1100 and long.terminated[-1]
+
+
+def test_crop_keeps_the_named_part():
+    class Halves(gym.Env):
+        observation_space = gym.spaces.Box(0, 255, (80, 100), np.uint8)
+        action_space = gym.spaces.Discrete(1)
+
+        def reset(self, *, seed=None, options=None):
+            frame = np.zeros((80, 100), np.uint8)
+            frame[10:70, 20:90] = 200
+            return frame, {}
+
+    gym.register("Halves-v0", lambda **kwargs: Halves())
+    whole = make_env(EnvConfig(id="Halves-v0")).reset(seed=0)[0]
+    part = make_env(EnvConfig(id="Halves-v0", crop=[10, 70, 20, 90])).reset(seed=0)[0]
+    assert whole.min() == 0 and whole.shape == (64, 64, 3)
+    assert (part == 200).all() and part.shape == (64, 64, 3)
+    with pytest.raises(ParamError, match=r"env\.crop = \[10, 81, 20, 90\]: frames are 80 high and 100 wide"):
+        make_env(EnvConfig(id="Halves-v0", crop=[10, 81, 20, 90]))
+
+
+def test_rendered_pixels_stand_in_for_a_state():
+    episode = play(id=STATE, pixels=True)
+    assert numbers(episode) == list(range(11))
+    with pytest.raises(ParamError, match="120 high and 90 wide"):
+        spec_of(EnvConfig(id=STATE, pixels=True, crop=[0, 121, 0, 90]))
+
+
+def test_render_gives_frames_for_videos():
+    env = make_env(EnvConfig(id=STATE), render=True)
+    env.reset(seed=0)
+    frame = env.render()
+    assert isinstance(frame, np.ndarray) and frame.shape == (120, 90, 3)
+
+
+def test_a_reused_array_is_not_remembered():
+    class Reusing(CountingState):
+        def reset(self, **kwargs):
+            self.array = super().reset(**kwargs)[0]
+            return self.array, {}
+
+        def step(self, action):
+            self.array[:], reward, terminated, truncated, info = super().step(action)
+            return self.array, reward, terminated, truncated, info
+
+    gym.register("Reusing-v0", lambda **kwargs: Reusing())
+    assert play(id="Reusing-v0").obs[:, 0].tolist() == list(range(11))
+
+
+@pytest.mark.filterwarnings("ignore:.*WARN")  # that it is wrapped, and that states have no bounds
+@pytest.mark.parametrize("config", [EnvConfig(id=PIXELS, frame_skip=2), EnvConfig(id=STATE), EnvConfig(max_steps=50)])
+def test_gymnasium_finds_nothing_wrong(config):
+    check_env(make_env(config, render=True), skip_render_check=True)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "successors"),
+    [
+        ("LunarLander-v2", ["LunarLander-v3"]),
+        ("CarRacing-v2", ["CarRacing-v3"]),
+        ("PongNoFrameskip-v5", ["PongNoFrameskip-v4", "ALE/Pong-v5"]),
+        ("lunarlander-v3", ["LunarLander-v3"]),
+        ("CartPole", ["CartPole-v1"]),
+        ("Breakuot-v5", ["ALE/Breakout-v5"]),
+        ("tests.environments:CountingState-v1", ["CountingState-v0"]),
+        ("???", ["LunarLander-v3"]),
+    ],
+)
+def test_an_unknown_id_names_the_nearest(env_id, successors):
+    with pytest.raises(ParamError) as error:
+        make_env(EnvConfig(id=env_id))
+    assert env_id in str(error.value) and "\n" not in str(error.value)
+    for successor in successors:
+        assert successor in str(error.value)
+
+
+def test_an_unknown_module_is_named():
+    with pytest.raises(ParamError, match="module 'no_such_module' cannot be imported"):
+        make_env(EnvConfig(id="no_such_module:Env-v0"))
+
+
+def test_kwargs_it_does_not_take_are_named():
+    with pytest.raises(ParamError, match=r"env\.kwargs = \{'gravty': -5.0\}.*unexpected keyword"):
+        make_env(EnvConfig(kwargs={"gravty": -5.0}))
+
+
+@pytest.mark.parametrize(
+    "space", [gym.spaces.Dict({"a": gym.spaces.Discrete(2)}), gym.spaces.Tuple([gym.spaces.Discrete(2)])]
+)
+def test_composite_observations_are_refused(space):
+    class Composite(CountingState):
+        observation_space = space
+
+    gym.register("Composite-v0", lambda **kwargs: Composite())
+    with pytest.raises(ParamError, match=rf"Composite-v0.*{type(space).__name__} is not supported; accepted"):
+        make_env(EnvConfig(id="Composite-v0"))
+    del gym.registry["Composite-v0"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"crop": [1, 2, 3]},
+        {"crop": [5, 5, 0, 9]},
+        {"crop": [-1, 5, 0, 9]},
+        {"max_pool": True},
+        {"max_pool": True, "frame_skip": 2, "pixels": True},
+        {"frame_skip": 0},
+        {"frameskip": 4},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ValidationError):
+        EnvConfig(**settings)

@@ -1,0 +1,67 @@
+"""Environments that count, so that a record which is off by one shows it.
+
+What is observed before step t is the number t, in every pixel or as the first entry of the state. The reward of step t
+is t, and the episode is terminated after ``length`` steps (plus a number below ``jitter`` drawn from the seed).
+"""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+
+class _Counting(gym.Env):
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 (Gymnasium's convention)
+
+    def __init__(self, length: int = 10, jitter: int = 0, render_mode: str | None = None) -> None:
+        self.length, self.jitter, self.render_mode = length, jitter, render_mode
+        self.count, self.end, self.last_action = 0, length, 0.0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        super().reset(seed=seed)
+        self.count, self.last_action = 0, 0.0
+        self.end = self.length + int(self.np_random.integers(self.jitter + 1))
+        return self._observe(), {}
+
+    def step(self, action):
+        reward = float(self.count)
+        self.count += 1
+        self.last_action = float(np.ravel(action)[0])
+        return self._observe(), reward, self.count >= self.end, False, {}
+
+    def render(self):
+        return np.full((120, 90, 3), self.count % 256, np.uint8)
+
+    def _observe(self) -> np.ndarray:
+        raise NotImplementedError
+
+
+class CountingPixels(_Counting):
+    """Frames 96×80, of one colour: the step's number modulo 256. Two actions."""
+
+    observation_space = gym.spaces.Box(0, 255, (96, 80, 3), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+
+    def _observe(self) -> np.ndarray:
+        return np.full((96, 80, 3), self.count % 256, np.uint8)
+
+
+class CountingState(_Counting):
+    """State [step's number, last action, whether the number is odd]. Three actions, numbered from 0."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = gym.spaces.Discrete(3)
+
+    def _observe(self) -> np.ndarray:
+        return np.array([self.count, self.last_action, self.count % 2], np.float32)
+
+
+class CountingBox(CountingState):
+    """As CountingState, with two continuous actions in [-1, 1] × [0, 4], of which the first is shown."""
+
+    action_space = gym.spaces.Box(np.array([-1, 0], np.float32), np.array([1, 4], np.float32))
+
+
+gym.register("CountingPixels-v0", f"{__name__}:CountingPixels", reward_threshold=45)
+gym.register("CountingState-v0", f"{__name__}:CountingState", reward_threshold=45)
+gym.register("CountingBox-v0", f"{__name__}:CountingBox", max_episode_steps=1000)

@@ -1,0 +1,54 @@
+"""Settings of the real environment."""
+
+from dataclasses import field
+from typing import Any
+
+from pydantic.dataclasses import dataclass
+
+from worldmodels.params import STRICT, Count, Natural
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EnvConfig:
+    """One environment and how it is shown to the models. All of it holds in evaluation too.
+
+    Attributes:
+        id: a Gymnasium id; ``module:Id-v0`` imports ``module`` first, for environments of one's own.
+        kwargs: passed to ``gymnasium.make`` (``continuous``, ``repeat_action_probability``, …).
+        max_steps: steps after which an episode is truncated; 0 is the environment's own limit.
+        frame_skip: times an action is repeated within one step; rewards are summed.
+        max_pool: show the pixel-wise maximum of the last two frames of a step (Atari draws some things every other
+            frame).
+        noop_max: up to that many idle frames after a reset, drawn from the reset's seed (Atari's random starts).
+        crop: top, bottom, left, right of the part of a frame that is kept, in pixels; empty is the whole frame.
+        skip_start: idle frames after a reset that are not shown (CarRacing's zoom).
+        pixels: take frames from ``render()`` instead of the environment's observation.
+        solved_return: mean return that counts as solved; None is the environment's own ``reward_threshold``.
+    """
+
+    id: str = "LunarLander-v3"
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    max_steps: Natural = 0
+    frame_skip: Count = 1
+    max_pool: bool = False
+    noop_max: Natural = 0
+    crop: list[Natural] = field(default_factory=list)
+    skip_start: Natural = 0
+    pixels: bool = False
+    solved_return: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.crop:
+            _check_crop(self.crop)
+        if self.max_pool and self.frame_skip == 1:
+            raise ValueError("max_pool = true takes the maximum of two frames: frame_skip has to be 2 or more")
+        if self.max_pool and self.pixels:
+            raise ValueError("max_pool = true is for observed frames: pixels has to be false")
+
+
+def _check_crop(crop: list[int]) -> None:
+    if len(crop) != 4:
+        raise ValueError(f"crop = {crop}: expected [top, bottom, left, right] or []")
+    top, bottom, left, right = crop
+    if not (top < bottom and left < right):
+        raise ValueError(f"crop = {crop}: expected top < bottom and left < right")

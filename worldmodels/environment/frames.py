@@ -1,0 +1,138 @@
+"""Frames for training V: whole compressed chunks in shuffled order, so that decoding is fast and memory bounded."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.environment.make import FRAME_SHAPE
+from worldmodels.environment.shard import FRAMES_PER_CHUNK, open_frames
+from worldmodels.environment.store import EpisodeStore
+from worldmodels.seeding import numpy_rng
+
+_OPEN_FILES = 128
+_MEAN_CHUNKS = 256
+
+
+class _Chunk(NamedTuple):
+    """Where a chunk's frames are, and which of them are wanted."""
+
+    path: Path
+    start: int
+    rows: NDArray[np.int64]
+
+
+class FrameLoader:
+    """Batches of uint8 frames (B, 64, 64, 3) from a store of pixel episodes, split by episode.
+
+    An epoch gives every training frame once. Chunks of 32 consecutive frames are read in shuffled order, and
+    ``buffer_chunks`` of them at a time are shuffled together, frame by frame: the memory it needs is theirs
+    (256 chunks: 100 MB). The order depends on the seed and the epoch
+    alone, so an epoch can be entered at any batch.
+
+    Attributes:
+        batches_per_epoch: the last one may be short.
+        frames: number of training frames.
+        mean_frame: (64, 64, 3) uint8, mean of up to 8192 training frames from all of the data.
+    """
+
+    def __init__(
+        self,
+        store: EpisodeStore,
+        *,
+        batch_size: int = 100,
+        validation_fraction: float = 0.1,
+        seed: int = 0,
+        buffer_chunks: int = 256,
+    ) -> None:
+        train, validation = store.split(validation_fraction, seed)
+        self._train = _chunks(store, train)
+        self._validation = _chunks(store, validation)
+        self._batch_size, self._seed, self._buffer_chunks = batch_size, seed, buffer_chunks
+        self.frames = int((store.lengths[train] + 1).sum())
+        self.batches_per_epoch = -(-self.frames // batch_size)
+
+    def train_batches(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """The batches of an epoch from number ``start`` on: the same as if the earlier ones had been taken."""
+        return _joined(self._shuffled(epoch, start * self._batch_size), self._batch_size)
+
+    def validation_batches(self) -> Iterator[NDArray[np.uint8]]:
+        """All frames of the held-out episodes, in the store's order."""
+        reader = _Reader(capacity=1)
+        return _joined((reader.read([chunk]).copy() for chunk in self._validation), self._batch_size)
+
+    @property
+    def mean_frame(self) -> NDArray[np.uint8]:
+        picked = np.linspace(0, len(self._train) - 1, min(len(self._train), _MEAN_CHUNKS)).astype(int)
+        reader, total, count = _Reader(capacity=1), np.zeros(FRAME_SHAPE, np.int64), 0
+        for i in picked:
+            frames = reader.read([self._train[i]])
+            total, count = total + frames.sum(0, dtype=np.int64), count + len(frames)
+        return np.rint(total / count).astype(np.uint8)
+
+    def _shuffled(self, epoch: int, start: int) -> Iterator[NDArray[np.uint8]]:
+        """The epoch's frames from number ``start`` on, in pieces that end where a batch or a buffer ends."""
+        order = numpy_rng(self._seed, "frames", epoch).permutation(len(self._train))
+        reader, first, size = _Reader(self._buffer_chunks), 0, self._batch_size
+        for buffer in range(0, len(order), self._buffer_chunks):
+            chunks = [self._train[i] for i in order[buffer : buffer + self._buffer_chunks]]
+            end = first + sum(len(chunk.rows) for chunk in chunks)
+            if end > start:  # a buffer that is skipped whole is not decoded
+                frames = reader.read(chunks)
+                within = numpy_rng(self._seed, "frames", epoch, buffer).permutation(end - first)
+                cuts = [max(start, first), *range((max(start, first) // size + 1) * size, end, size), end]
+                for i, j in pairwise(cuts):
+                    yield frames[within[i - first : j - first]]
+            first = end
+
+
+class _Reader:
+    """Reads chunks, ``capacity`` of them at a time, into memory that is allocated once: page faults cost more than
+    decompression."""
+
+    def __init__(self, capacity: int) -> None:
+        self._memory = np.empty((capacity * FRAMES_PER_CHUNK, *FRAME_SHAPE), np.uint8)
+        self._open = lru_cache(_OPEN_FILES)(open_frames)  # a file that drops out is closed with its last reference
+
+    def read(self, chunks: list[_Chunk]) -> NDArray[np.uint8]:
+        """The wanted frames of the chunks, joined; valid until the next ``read``."""
+        end = 0
+        for chunk in chunks:
+            frames = self._open(chunk.path)
+            stop = min(chunk.start + FRAMES_PER_CHUNK, len(frames))
+            whole = self._memory[end : end + stop - chunk.start]
+            frames.read_direct(whole, np.s_[chunk.start : stop])
+            if len(chunk.rows) < len(whole):
+                whole[: len(chunk.rows)] = whole[chunk.rows]
+            end += len(chunk.rows)
+        return self._memory[:end]
+
+
+def _chunks(store: EpisodeStore, episodes: NDArray[np.int64]) -> list[_Chunk]:
+    """The chunks with a frame of these episodes. A chunk may hold frames of other episodes: its ``rows`` leave them."""
+    wanted = np.zeros(len(store), bool)
+    wanted[episodes] = True
+    found = []
+    for path, lengths, mask in zip(store.shards, store.shard_lengths, store.per_shard(wanted), strict=True):
+        frame_mask = np.repeat(mask, lengths + 1)
+        for start in range(0, len(frame_mask), FRAMES_PER_CHUNK):
+            rows = np.flatnonzero(frame_mask[start : start + FRAMES_PER_CHUNK])
+            if len(rows):
+                found.append(_Chunk(path, start, rows))
+    return found
+
+
+def _joined(pieces: Iterator[NDArray[np.uint8]], size: int) -> Iterator[NDArray[np.uint8]]:
+    """The same frames in batches; the last may be short."""
+    rest = np.empty((0, *FRAME_SHAPE), np.uint8)
+    for piece in pieces:
+        rest = np.concatenate([rest, piece]) if len(rest) else piece
+        while len(rest) >= size:
+            yield rest[:size]
+            rest = rest[size:]
+    if len(rest):
+        yield rest

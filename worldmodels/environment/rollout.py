@@ -1,0 +1,127 @@
+"""Playing episodes: several environments of one process together, so that a network acts on a batch."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.make import make_env
+from worldmodels.environment.policy import Policy
+from worldmodels.records import Episode
+
+
+class Score(NamedTuple):
+    """One episode's unscaled return, its steps, and how it ended."""
+
+    episode_return: float
+    length: int
+    terminated: bool
+    truncated: bool
+
+
+def rollout(config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: int | None = None) -> list[Episode]:
+    """One whole episode per seed, in the order of the seeds.
+
+    Each episode has an environment of its own, made new: it depends on its seed and the policy, not on what was
+    played before it.
+
+    Args:
+        max_steps: cap after which an episode is truncated; None or 0 for none.
+    """
+    records = [_Record(seed, policy.name) for seed in seeds]
+    _play(config, policy, seeds, max_steps, records)
+    return [record.episode() for record in records]
+
+
+def score(config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: int | None = None) -> list[Score]:
+    """What ``rollout`` would return, without keeping the observations."""
+    tallies = [_Tally() for _ in seeds]
+    _play(config, policy, seeds, max_steps, tallies)
+    return [tally.score() for tally in tallies]
+
+
+class _Listener(Protocol):
+    def start(self, obs: NDArray) -> None: ...
+
+    def add(self, action: NDArray, reward: float, terminated: bool, truncated: bool, obs: NDArray) -> None: ...
+
+
+class _Record:
+    """Keeps an episode as it happens."""
+
+    def __init__(self, seed: int, policy: str) -> None:
+        self.seed, self.policy = seed, policy
+        self.obs: list[NDArray] = []
+        self.steps: list[tuple[NDArray, float, bool, bool]] = []
+
+    def start(self, obs: NDArray) -> None:
+        self.obs = [obs]
+
+    def add(self, action: NDArray, reward: float, terminated: bool, truncated: bool, obs: NDArray) -> None:
+        self.steps.append((action, reward, terminated, truncated))
+        self.obs.append(obs)
+
+    def episode(self) -> Episode:
+        action, reward, terminated, truncated = zip(*self.steps, strict=True)
+        return Episode(
+            obs=np.stack(self.obs),  # (T+1, …)
+            action=np.stack(action),  # (T,) or (T, A)
+            reward=np.asarray(reward, np.float32),
+            terminated=np.asarray(terminated),
+            truncated=np.asarray(truncated),
+            seed=self.seed,
+            policy=self.policy,
+        )
+
+
+class _Tally:
+    """Keeps an episode's sums only."""
+
+    def __init__(self) -> None:
+        self.total, self.length, self.end = 0.0, 0, (False, False)
+
+    def start(self, obs: NDArray) -> None:
+        pass
+
+    def add(self, action: NDArray, reward: float, terminated: bool, truncated: bool, obs: NDArray) -> None:  # noqa: ARG002
+        self.total += float(np.float32(reward))  # as a record would have stored it
+        self.length += 1
+        self.end = (terminated, truncated)
+
+    def score(self) -> Score:
+        return Score(self.total, self.length, *self.end)
+
+
+def _play(
+    config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: int | None, listeners: Sequence[_Listener]
+) -> None:
+    # Gymnasium's vector environments are not used: they reset on the next step, and record a transition that is none.
+    envs = [make_env(config) for _ in seeds]
+    try:
+        policy.begin(seeds)
+        obs = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
+        for listener, first in zip(listeners, obs, strict=True):
+            listener.start(first)
+        slots, step = np.arange(len(seeds)), 0
+        while slots.size:
+            step += 1
+            actions = policy.act(np.stack([obs[slot] for slot in slots]), slots)
+            going = [
+                _step(envs[slot], action, step == max_steps, listeners[slot], obs, slot)
+                for slot, action in zip(slots.tolist(), actions, strict=True)
+            ]
+            slots = slots[going]
+    finally:
+        for env in envs:  # not one by one as they finish: pygame's close() takes the others' display with it
+            env.close()
+
+
+def _step(env: gym.Env, action: NDArray, last: bool, listener: _Listener, obs: list[NDArray], slot: int) -> bool:
+    """One step of one slot, told to its listener and put into ``obs``; whether its episode goes on."""
+    obs[slot], reward, terminated, truncated, _ = env.step(action if action.ndim else int(action))
+    truncated = truncated or last
+    listener.add(action, float(reward), terminated, truncated, obs[slot])
+    return not (terminated or truncated)

@@ -1,0 +1,95 @@
+"""One file of episodes. HDF5: all episodes' steps joined, one dataset per field, `length` says where each ends."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import h5py
+import hdf5plugin
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.checkpoint import atomic_path
+from worldmodels.records import Episode
+
+FRAMES_PER_CHUNK = 32  # one compressed block: neighbours share most of their pixels, and it is read as a whole
+_ROWS_PER_CHUNK = 4096
+_STEP_FIELDS = ("action", "reward", "terminated", "truncated")
+_NAME = h5py.string_dtype("utf-8", 64)
+
+
+def write_shard(path: Path, episodes: Iterable[Episode]) -> None:
+    """Write episodes as they come, one in memory at a time; the file appears when it is whole.
+
+    The same episodes give the same bytes.
+    """
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        for episode in episodes:
+            for name, rows in _columns(episode).items():
+                _append(file, name, rows)
+
+
+def read_shard(path: Path, indices: Iterable[int] | None = None) -> Iterator[Episode]:
+    """The episodes of a shard, or those at ``indices`` in it, one in memory at a time."""
+    with h5py.File(path) as file:
+        lengths = _array(file, "length")
+        steps = np.concatenate([[0], lengths.cumsum()])  # first step of each episode, and the end
+        for i in range(len(lengths)) if indices is None else indices:
+            rows = slice(steps[i], steps[i + 1])
+            frames = slice(steps[i] + i, steps[i + 1] + i + 1)  # each episode before has one more observation
+            yield Episode(
+                obs=_array(file, "obs", frames),
+                **{name: _array(file, name, rows) for name in _STEP_FIELDS},
+                seed=int(_array(file, "seed", i)),
+                policy=_array(file, "policy", i).item().decode(),
+            )
+
+
+def read_field(path: Path, name: str) -> NDArray:
+    """One whole field of a shard: ``length``, ``seed``, ``policy``, ``reward``, …"""
+    with h5py.File(path) as file:
+        return _array(file, name)
+
+
+def open_frames(path: Path) -> h5py.Dataset:
+    """The observations of a shard, to be read in chunks; the file is open as long as the dataset is referred to."""
+    frames = h5py.File(path)["obs"]
+    assert isinstance(frames, h5py.Dataset)
+    return frames
+
+
+def _columns(episode: Episode) -> dict[str, NDArray]:
+    steps = {name: getattr(episode, name) for name in _STEP_FIELDS}
+    return {
+        "obs": episode.obs,
+        **steps,
+        "length": np.array([len(episode)], np.int64),
+        "seed": np.array([episode.seed], np.int64),
+        "policy": np.array([episode.policy], _NAME),
+    }
+
+
+def _append(file: h5py.File, name: str, rows: NDArray) -> None:
+    if name not in file:
+        per_chunk = FRAMES_PER_CHUNK if rows.ndim == 4 else _ROWS_PER_CHUNK
+        shape = rows.shape[1:]
+        kind = _NAME if name == "policy" else rows.dtype
+        file.create_dataset(
+            name,
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(per_chunk, *shape),
+            dtype=kind,
+            track_times=False,  # no clock in the bytes
+            **hdf5plugin.Zstd(clevel=3),
+        )
+    dataset = file[name]
+    assert isinstance(dataset, h5py.Dataset)
+    end = dataset.shape[0]
+    dataset.resize(end + len(rows), axis=0)
+    dataset[end:] = rows
+
+
+def _array(file: h5py.File, name: str, rows: int | slice = slice(None)) -> NDArray:
+    dataset = file[name]
+    assert isinstance(dataset, h5py.Dataset)
+    return np.asarray(dataset[rows])

@@ -1,0 +1,117 @@
+"""The episodes of one round, or of all rounds up to it: immutable shards beside a manifest."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.checkpoint import file_digest
+from worldmodels.environment.manifest import DataError, manifest_digest, read_manifest
+from worldmodels.environment.shard import read_field, read_shard
+from worldmodels.environment.spec import EnvSpec
+from worldmodels.environment.statistics import merge_statistics
+from worldmodels.records import Episode
+from worldmodels.seeding import numpy_rng
+
+
+class EpisodeStore:
+    """Recorded episodes, in the order they were collected, oldest round first.
+
+    Attributes:
+        spec: of the environment.
+        manifests: one per round (``write_manifest``).
+        shards: the files.
+        shard_lengths: per shard, (n,) steps of its episodes.
+        lengths: (N,) steps of every episode.
+    """
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.manifests = [read_manifest(folder) for folder in folders]
+        if any(manifest["spec"] != self.manifests[0]["spec"] for manifest in self.manifests):
+            raise DataError(f"{folders[-1]}: its rounds were collected in different environments; collect them anew")
+        self.spec = EnvSpec.from_dict(self.manifests[0]["spec"])
+        self.shards = [
+            _whole(folder / shard["file"], shard["digest"])
+            for folder, manifest in zip(folders, self.manifests, strict=True)
+            for shard in manifest["shards"]
+        ]
+        self.shard_lengths = [read_field(path, "length") for path in self.shards]
+        self.lengths: NDArray[np.int64] = np.concatenate([*self.shard_lengths, np.zeros(0, np.int64)])
+
+    @classmethod
+    def open(cls, folder: Path) -> "EpisodeStore":
+        """One round.
+
+        Raises:
+            DataError: naming what is missing or damaged; every shard's digest is checked.
+        """
+        return cls([folder])
+
+    @classmethod
+    def open_all(cls, folder: Path) -> "EpisodeStore":
+        """This round and all before it, found beside it by the names in the manifests.
+
+        Raises:
+            DataError: as ``open``; or a round is not the one that the next was collected after.
+        """
+        folders = [folder]
+        while (manifest := read_manifest(folders[0]))["previous"]:
+            before = folder.parent / manifest["previous"]
+            if manifest_digest(before) != manifest["previous_digest"]:
+                raise DataError(
+                    f"{before}: {folders[0].name} was collected after another version of it; rerun collect@"
+                    f"{folders[0].name}"
+                )
+            folders.insert(0, before)
+        return cls(folders)
+
+    def __len__(self) -> int:
+        """Number of episodes, N."""
+        return len(self.lengths)
+
+    def episodes(self, indices: Iterable[int] | None = None) -> Iterator[Episode]:
+        """All episodes, or those at ``indices``, in the store's order; one in memory at a time."""
+        wanted = np.zeros(len(self), bool)
+        wanted[slice(None) if indices is None else list(indices)] = True
+        for path, mask in zip(self.shards, self.per_shard(wanted), strict=True):
+            if mask.any():
+                yield from read_shard(path, np.flatnonzero(mask))
+
+    def per_shard(self, values: NDArray) -> list[NDArray]:
+        """(N, …) values, one per episode, cut into the shards' parts."""
+        ends = np.cumsum([len(lengths) for lengths in self.shard_lengths])
+        return np.split(values, ends[:-1]) if self.shards else []
+
+    def split(self, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Episode indices for training and for validation, ascending.
+
+        Each round is split by itself, so that an episode held out once is held out in all later rounds. A round of
+        two episodes or more has at least one on either side, unless ``fraction`` is 0.
+        """
+        held_out, first = np.zeros(len(self), bool), 0
+        for manifest in self.manifests:
+            count = manifest["episodes"]
+            order = numpy_rng(seed, "split", manifest["round"]).permutation(count)
+            held_out[first + order[: _held_out_count(count, fraction)]] = True
+            first += count
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+    def state_statistics(self) -> dict[str, Any]:
+        """Statistics of all states: count; mean, std, min, max per dimension; binary: which are only 0 or 1."""
+        return merge_statistics(manifest["state"] for manifest in self.manifests if manifest["state"])
+
+
+def _held_out_count(count: int, fraction: float) -> int:
+    if count < 2 or fraction == 0:
+        return 0
+    return min(max(round(count * fraction), 1), count - 1)
+
+
+def _whole(path: Path, digest: str) -> Path:
+    if not path.exists():
+        raise DataError(f"{path}: missing shard; `dvc pull` or `dvc repro` brings it")
+    if file_digest(path) != digest:
+        raise DataError(f"{path}: damaged shard, its digest is not the manifest's; delete its folder and rerun")
+    return path

@@ -1,8 +1,9 @@
-"""What a stage reports while it runs: dvclive files for DVC, event files for TensorBoard. Nothing else imports either."""
+"""What a stage reports while it runs: dvclive files for DVC, event files for TensorBoard."""
 
+import csv
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +37,13 @@ class Live:
         for name, value in metrics.items():
             self._dvclive.log_metric(name, float(value))
             self._board.add_scalar(name, float(value), step)
+
+    def table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """A table for a plot that is no curve over updates: plots/<name>.csv."""
+        with (Path(self._dvclive.plots_dir) / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
 
     def summary(self, metrics: Mapping[str, object]) -> None:
         """Values for metrics.json that have no curve."""

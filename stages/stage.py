@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic.dataclasses import dataclass as config_dataclass
@@ -67,6 +67,25 @@ class Job:
     def results(self) -> Path:
         """Folder of the stage's metrics and plots."""
         return Path("results") / self.stage / self.round
+
+    @property
+    def episodes(self) -> Path:
+        """Folder of this round's episodes; earlier rounds' lie beside it."""
+        return Path("data") / "episodes" / self.round
+
+    @property
+    def latents(self) -> Path:
+        """Folder of all episodes so far, as this round's V sees them."""
+        return Path("data") / "latents" / self.round
+
+    def model(self, name: str) -> Path:
+        """Folder of this round's ``vae``, ``mdnrnn`` or ``controller``."""
+        return Path("models") / name / self.round
+
+    @property
+    def before(self) -> "Job":
+        """The same stage in the previous round, to find its files by."""
+        return replace(self, round=self.previous, previous="")
 
     def scratch(self, sections: Sequence[str], inputs: Sequence[Path]) -> Scratch:
         """Scratch that is valid for these sections of params.yaml, these inputs, this code and this seed only."""

@@ -47,7 +47,7 @@ def test_no_tasks_are_no_work() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_a_worker_that_dies_is_an_error() -> None:
-    with pytest.raises(WorkerError, match="die.*worker process died"):
+    with pytest.raises(WorkerError, match=r"die.*worker process died"):
         list(run_tasks(die, range(4), RuntimeConfig(workers=2), desc="die"))
     assert list(run_tasks(square, [3, 4], RuntimeConfig(workers=2), desc="after")) == [9, 16]
 

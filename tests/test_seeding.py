@@ -29,7 +29,7 @@ def test_evaluation_seeds_do_not_depend_on_the_run() -> None:
 
 
 def test_global_generators_are_neither_used_nor_moved() -> None:
-    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    states = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
     with torch_init(0, "layer"):
         first = nn.Linear(3, 3).weight
     torch.manual_seed(99)
@@ -38,7 +38,7 @@ def test_global_generators_are_neither_used_nor_moved() -> None:
     numpy_rng(0, "x").random()
     torch.manual_seed(0)
     assert random.getstate() == states[0]
-    assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], states[1])  # noqa: NPY002
     before = torch.get_rng_state()
     with torch_init(0, "layer"):
         torch.rand(3)

@@ -4,11 +4,13 @@ from worldmodels.memory.files import load_memory, save_memory
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig, MDNRNNOutput, RNNState
 from worldmodels.memory.open_loop import OpenLoopRow, open_loop
 from worldmodels.memory.stats import WorldStats, world_stats
-from worldmodels.memory.train import TrainingError, train_memory
+from worldmodels.memory.train import BEST, LAST, TrainingError, train_memory
 from worldmodels.memory.validate import validate
 from worldmodels.memory.windows import split_episodes
 
 __all__ = [
+    "BEST",
+    "LAST",
     "MDNRNN",
     "MDNRNNConfig",
     "MDNRNNOutput",

@@ -174,6 +174,24 @@ def open_loop_error(
     _write(fig, path)
 
 
+def state_ranges(path: Path, statistics: Mapping[str, Sequence[float]]) -> None:
+    """Range, spread and mean of every dimension of the recorded states, in units of its standard deviation.
+
+    Args:
+        statistics: ``mean``, ``std``, ``min`` and ``max``, each (S,), in the environment's units.
+    """
+    mean, std, low, high = (np.asarray(statistics[name], np.float64) for name in ("mean", "std", "min", "max"))
+    unit = np.where(std > 0, std, 1.0)
+    dimension = np.arange(len(mean))
+    fig, ax = _figure()
+    ax.vlines(dimension, (low - mean) / unit, (high - mean) / unit, color=_OTHER, linewidth=3, label="range")
+    ax.vlines(dimension, -1, 1, color=_AGENT, linewidth=9, label="one standard deviation either side of the mean")
+    ax.set_xticks(dimension, [f"{m:.2g} ± {s:.2g}" for m, s in zip(mean, std, strict=True)], rotation=45, ha="right")
+    ax.set_yscale("symlog", linthresh=5)
+    _label(ax, "Recorded states", "dimension: mean ± standard deviation", "standard deviations from the mean")
+    _write(fig, path)
+
+
 def _figure() -> tuple[Figure, Axes]:
     fig = Figure(figsize=_SIZE, dpi=_DPI, facecolor="white")
     fig.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)

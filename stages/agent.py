@@ -1,0 +1,39 @@
+"""The models of a round, loaded together."""
+
+from dataclasses import dataclass
+
+import torch
+
+from stages.stage import Job
+from worldmodels.control import Agent, TrainedController, load_controller
+from worldmodels.environment import EnvSpec
+from worldmodels.memory import MDNRNN, load_memory
+from worldmodels.vision import BEST, Vision, load_vision
+
+CONTROLLER = "controller.pt"
+
+
+@dataclass(frozen=True)
+class Models:
+    """V, M and C of one round, on the CPU: agents act there, in worker processes."""
+
+    vision: Vision
+    memory: MDNRNN
+    controller: TrainedController
+
+    def agent(self, spec: EnvSpec, solutions: torch.Tensor | None = None, **options: object) -> Agent:
+        """The three as a policy; with C's best parameters where no others are given."""
+        trained = self.controller
+        rows = trained.best[None] if solutions is None else solutions
+        return Agent(spec, self.vision, self.memory, trained.controller, rows, **options)  # type: ignore[arg-type]
+
+
+def load_models(job: Job) -> Models | None:
+    """The models of the job's round; None in round r0, which has none."""
+    if not (job.model("controller") / CONTROLLER).exists():
+        return None
+    return Models(
+        load_vision(job.model("vae") / BEST),
+        load_memory(job.model("mdnrnn") / BEST),
+        load_controller(job.model("controller") / CONTROLLER),
+    )

@@ -1,0 +1,31 @@
+"""Stage encode: all episodes so far as sequences of (mu, logvar)."""
+
+from stages.live import live
+from stages.stage import Job, run_stage
+from worldmodels.checkpoint import digest
+from worldmodels.environment import EpisodeStore
+from worldmodels.params import load_section
+from worldmodels.vision import BEST, EncodeConfig, encode_episodes, load_vision
+
+
+def main(job: Job) -> None:
+    """Encode the episodes of all rounds so far with this round's V."""
+    config = load_section("encode", EncodeConfig)
+    store = EpisodeStore.open_all(job.episodes)
+    with live(job) as report:
+        latents = encode_episodes(
+            load_vision(job.model("vae") / BEST),
+            store.episodes(),
+            config,
+            encode_action=store.spec.encode_action,
+            spec=store.spec.to_dict(),
+            source=digest([job.episodes, job.model("vae") / BEST]),
+            device=job.runtime.torch_device(),
+            folder=job.latents,
+            total=len(store),
+        )
+        report.summary({"episodes": len(latents), "env_steps": latents.steps})
+
+
+if __name__ == "__main__":
+    run_stage("encode", main)

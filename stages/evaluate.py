@@ -1,0 +1,129 @@
+"""Stage evaluate: what the last round's agent is worth on held-out seeds, and what its dream is worth."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stages.agent import Models, load_models
+from stages.live import Live, live
+from stages.stage import Job, run_stage
+from worldmodels.control import (
+    DreamCheck,
+    DreamFitness,
+    EvaluateConfig,
+    RealFitness,
+    dream_check,
+    evaluate_policy,
+    summary,
+)
+from worldmodels.dream import Dream, DreamConfig, Starts
+from worldmodels.environment import EnvConfig, EnvSpec, RandomPolicy
+from worldmodels.params import ParamError, load_section
+from worldmodels.records import EvalResult
+from worldmodels.report.figures import dream_against_real, return_histogram
+from worldmodels.report.films import film_agent, film_dream
+from worldmodels.seeding import Role, env_seeds, torch_rng
+from worldmodels.vision import LatentStore
+
+VIDEOS = Path("results") / "evaluate" / "videos"
+
+
+def check(
+    job: Job, env: EnvConfig, config: EvaluateConfig, spec: EnvSpec, models: Models, fitness: DreamFitness
+) -> tuple[DreamCheck, list[str]]:
+    """Controllers random, of earlier rounds and the last one's, in reality and in the dream; and what each is."""
+    trained = models.controller
+    rng = torch_rng(job.run.seed, job.name, "random controllers")
+    random = torch.randn(config.check_controllers, trained.controller.num_params, generator=rng)
+    solutions = torch.cat([random, trained.lineage, trained.samples[: config.check_controllers], trained.best[None]])
+    kinds = (
+        ["random"] * len(random)
+        + ["best of an earlier round"] * len(trained.lineage)
+        + ["sample of the search"] * len(trained.samples[: config.check_controllers])
+        + ["best of the last round"]
+    )
+    real = RealFitness(env=env, agent=models.agent(spec), runtime=job.runtime, seed=job.run.seed)
+    scores = real(solutions.numpy(), config.check_episodes, Role.CHECK)
+    return dream_check(fitness, solutions.numpy(), scores.returns.mean(axis=1).tolist(), config.dream_rollouts), kinds
+
+
+def write_returns(report: Live, agent: EvalResult, random: EvalResult) -> None:
+    """One row per held-out episode."""
+    columns = (agent.seeds, agent.returns, agent.lengths, agent.terminated, agent.truncated, random.returns)
+    names = ("seed", "return", "length", "terminated", "truncated", "random_return")
+    rows: list[dict[str, object]] = [
+        dict(zip(names, row, strict=True)) for row in zip(*(c.tolist() for c in columns), strict=True)
+    ]
+    report.table("returns", rows)
+
+
+def main(job: Job) -> None:
+    """Score the agent and the random policy on the same held-out seeds, check the dream, and film both."""
+    env, config = load_section("env", EnvConfig), load_section("evaluate", EvaluateConfig)
+    dreaming = load_section("dream", DreamConfig)
+    last = Job("evaluate", job.run.final_round, "", job.run, job.runtime)
+    models = load_models(last)
+    if models is None:
+        raise ParamError(f"run.final_round = {last.round!r}: it has no controller; run `dvc repro` first")
+    latents, trained = LatentStore(last.latents), models.controller
+    spec = EnvSpec.from_dict(latents.spec)
+    agent = models.agent(spec)
+    dream = Dream(models.memory, Starts(latents, dreaming.starts), dreaming, trained.controller.features)
+    fitness = DreamFitness(dream=dream, controller=trained.controller, runtime=job.runtime, seed=job.run.seed)
+    seeds = env_seeds(Role.EVALUATE, config.episodes)
+    with live(job) as report:
+        result = evaluate_policy(env, agent, seeds, job.runtime, episodes_per_task=config.episodes_per_task)
+        random = evaluate_policy(
+            env, RandomPolicy(spec), seeds, job.runtime, episodes_per_task=config.episodes_per_task
+        )
+        dreamed = fitness(trained.best[None].numpy(), config.dream_rollouts, Role.EVALUATE)
+        checked, kinds = check(job, env, config, spec, models, fitness)
+        metrics = summary(result, spec.solved_return)
+        report.summary(
+            metrics
+            | {
+                "random_return_mean": float(random.returns.mean()),
+                "dream_return_mean": float(dreamed.returns.mean()),
+                "dream_rank_correlation": checked.rank_correlation,
+                "env_steps": latents.steps + trained.env_steps,
+            }
+        )
+        write_returns(report, result, random)
+        report.table(
+            "dream_check",
+            [
+                {"controller": kind, "real_return": real, "dream_return": dreamt}
+                for kind, real, dreamt in zip(kinds, checked.real.tolist(), checked.dream.tolist(), strict=True)
+            ],
+        )
+        interval = (float(metrics["return_ci95_low"]), float(metrics["return_ci95_high"]))
+        return_histogram(
+            report.images / "returns.png", result.returns, random.returns, interval, solved=spec.solved_return
+        )
+        finite = np.isfinite(checked.dream)
+        dream_against_real(
+            report.images / "dream_check.png",
+            checked.dream[finite],
+            checked.real[finite],
+            [kind for kind, kept in zip(kinds, finite, strict=True) if kept],
+        )
+    VIDEOS.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds[: config.videos]):
+        film_agent(VIDEOS / f"agent-{number}.mp4", env, agent, seed)
+    if config.videos:
+        film_dream(
+            VIDEOS / "dream.mp4",
+            env,
+            spec,
+            agent,
+            models.vision,
+            dream,
+            trained.controller,
+            trained.best,
+            seeds[0],
+        )
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", main)

@@ -1,0 +1,94 @@
+"""Stage init: check every parameter before any work starts, and make round r0."""
+
+from collections.abc import Mapping
+
+from pydantic.dataclasses import dataclass
+
+from stages.stage import Job, RunConfig, run_stage
+from worldmodels.checkpoint import Scratch, write_json
+from worldmodels.control import ControllerConfig, EvaluateConfig
+from worldmodels.dream import DreamConfig
+from worldmodels.environment import CollectConfig, EnvConfig, collect, spec_of
+from worldmodels.memory import MDNRNNConfig
+from worldmodels.params import PARAMS_FILE, STRICT, ParamError, parse_section, read_params
+from worldmodels.runtime import RuntimeConfig
+from worldmodels.vision import EncodeConfig, VAEConfig
+
+SECTIONS = {
+    "run": RunConfig,
+    "env": EnvConfig,
+    "collect": CollectConfig,
+    "vae": VAEConfig,
+    "encode": EncodeConfig,
+    "mdnrnn": MDNRNNConfig,
+    "dream": DreamConfig,
+    "controller": ControllerConfig,
+    "evaluate": EvaluateConfig,
+    "runtime": RuntimeConfig,
+}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RoundConfig:
+    """One entry of the section ``rounds``.
+
+    Attributes:
+        previous: the round whose controller collects for this one.
+    """
+
+    previous: str
+
+
+def check_params(params: Mapping[str, object]) -> dict[str, object]:
+    """Every section as its configuration.
+
+    Raises:
+        ParamError: the first value that is not accepted, or a section that is missing or unknown.
+    """
+    expected = {*SECTIONS, "rounds"}
+    if odd := expected ^ set(params):
+        raise ParamError(
+            f"{PARAMS_FILE}: section '{min(odd)}' is {'unknown' if min(odd) in params else 'missing'};"
+            f" sections are {', '.join(sorted(expected))}"
+        )
+    configs = {name: parse_section(name, params[name], config) for name, config in SECTIONS.items()}
+    check_rounds(params["rounds"], configs["run"].final_round)
+    return configs
+
+
+def check_rounds(rounds: object, final_round: str) -> None:
+    """Hold the rounds to a chain from r0 to ``final_round``.
+
+    Raises:
+        ParamError: they are not.
+    """
+    if not isinstance(rounds, Mapping):
+        raise ParamError(f"{PARAMS_FILE}: rounds = {rounds!r}: expected a mapping of rounds; choose one of conf/rounds")
+    before = "r0"
+    for name, value in rounds.items():
+        previous = parse_section(f"rounds.{name}", value, RoundConfig).previous
+        if previous != before:
+            raise ParamError(f"{PARAMS_FILE}: rounds.{name}.previous = {previous!r}: expected {before!r}")
+        before = name
+    if before != final_round or final_round == "r0":
+        raise ParamError(f"{PARAMS_FILE}: run.final_round = {final_round!r}: expected the last round, {before!r}")
+
+
+def main(job: Job) -> None:
+    """Check params.yaml as a whole and make round r0: no data, no models, the random policy."""
+    configs = check_params(read_params())
+    job.runtime.torch_device()
+    zero = Job("init", "r0", "", job.run, job.runtime)
+    env, settings = configs["env"], configs["collect"]
+    assert isinstance(env, EnvConfig)
+    assert isinstance(settings, CollectConfig)
+    spec_of(env)
+    scratch = Scratch(job.root / ".scratch", "init", "")
+    collect(env, settings, [], [], runtime=job.runtime, folder=zero.episodes, previous=None, scratch=scratch)
+    scratch.clear()
+    for name in ("vae", "mdnrnn", "controller"):
+        write_json(zero.model(name) / "none.json", {"round": "r0", name: None})
+
+
+if __name__ == "__main__":
+    run_stage("init", main)

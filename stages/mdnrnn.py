@@ -1,0 +1,39 @@
+"""Stage mdnrnn: train M on the latents of all rounds so far."""
+
+from stages.live import live
+from stages.stage import Job, run_stage
+from worldmodels.memory import BEST, MDNRNNConfig, load_memory, open_loop, split_episodes, train_memory
+from worldmodels.params import load_section
+from worldmodels.report.figures import open_loop_error
+from worldmodels.vision import LatentStore
+
+
+def main(job: Job) -> None:
+    """Train M on the latents, starting from the previous round's, and see how far it can see."""
+    config = load_section("mdnrnn", MDNRNNConfig)
+    store = LatentStore(job.latents)
+    scratch = job.scratch(["mdnrnn"], [job.latents, job.before.model("mdnrnn")])
+    path = job.before.model("mdnrnn") / BEST
+    stream = (job.stage,)  # the same in every round, so that an episode held out once stays held out
+    with live(job) as report:
+        memory = train_memory(
+            store,
+            config,
+            seed=job.run.seed,
+            stream=stream,
+            previous=load_memory(path) if path.exists() else None,
+            scratch=scratch,
+            log=report.log,
+            device=job.runtime.torch_device(),
+            folder=job.model("mdnrnn"),
+        )
+        _, held_out = split_episodes(store, config.validation_fraction, (job.run.seed, *stream))
+        rows = open_loop(memory, store, held_out, (job.run.seed, *stream))
+        columns = ([row.horizon for row in rows], [row.error for row in rows], [row.constant_error for row in rows])
+        open_loop_error(report.images / "open_loop.png", *columns)
+        report.table("open_loop", [row._asdict() for row in rows])
+    scratch.clear()
+
+
+if __name__ == "__main__":
+    run_stage("mdnrnn", main)

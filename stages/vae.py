@@ -1,0 +1,64 @@
+"""Stage vae: train V on all frames so far; in a state environment, fit its normalisation."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from stages.live import Live, live
+from stages.stage import Job, run_stage
+from worldmodels.environment import EpisodeStore, FrameLoader
+from worldmodels.params import load_section
+from worldmodels.report.figures import reconstructions, state_ranges
+from worldmodels.vision import BEST, VAEConfig, fit_normaliser, load_vision, reconstruct, save_vision, train_vision
+
+PICTURED = 16  # frames
+
+
+def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> None:
+    """V of a pixel environment."""
+    scratch = job.scratch(["vae"], [job.episodes, job.before.model("vae")])
+    loader = FrameLoader(
+        store, batch_size=config.batch_size, validation_fraction=config.validation_fraction, seed=job.run.seed
+    )
+    path = job.before.model("vae") / BEST
+    device = job.runtime.torch_device()
+    vae = train_vision(
+        loader,
+        config,
+        seed=job.run.seed,
+        stream=(job.name,),
+        previous=load_vision(path) if path.exists() else None,
+        scratch=scratch,
+        log=report.log,
+        device=device,
+        folder=job.model("vae"),
+    )
+    seen = np.concatenate(list(islice(loader.validation_batches(), 20)))
+    frames = seen[np.linspace(0, len(seen) - 1, PICTURED).astype(int)]
+    reconstructions(report.images / "reconstructions.png", frames, reconstruct(vae, frames, device))
+    report.summary({"frames": loader.frames})
+    scratch.clear()
+
+
+def normalise(folder: Path, store: EpisodeStore, report: Live) -> None:
+    """V of a state environment."""
+    statistics = store.state_statistics()
+    save_vision(folder / BEST, fit_normaliser(statistics))
+    state_ranges(report.images / "states.png", statistics)
+    report.summary({"states": statistics["count"]})
+
+
+def main(job: Job) -> None:
+    """Train V on the frames of all rounds so far, starting from the previous round's."""
+    config = load_section("vae", VAEConfig)
+    store = EpisodeStore.open_all(job.episodes)
+    with live(job) as report:
+        if store.spec.observation == "state":
+            normalise(job.model("vae"), store, report)
+        else:
+            train(job, config, store, report)
+
+
+if __name__ == "__main__":
+    run_stage("vae", main)

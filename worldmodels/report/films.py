@@ -1,0 +1,90 @@
+"""Films of the agent: in reality, and in its dream beside reality."""
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels.control import Agent, Controller
+from worldmodels.dream import Dream, Noise
+from worldmodels.environment import EnvConfig, EnvSpec, make_env
+from worldmodels.report.frames import Frame, hold_last, progress, side_by_side, upscale
+from worldmodels.report.play import Shot, play, playing_speed
+from worldmodels.report.states import draw_state
+from worldmodels.report.video import write_video
+from worldmodels.vision import Vision
+from worldmodels.vision.base import float_to_frames
+
+
+def film_agent(path: Path, env_config: EnvConfig, agent: Agent, seed: int) -> None:
+    """The agent's episode of ``seed`` in the real environment, as the environment draws it."""
+    env = make_env(env_config, render=True)
+    try:
+        shots = play(env, agent, seed)
+        write_video(path, map(_captioned, shots), playing_speed(env, env_config.frame_skip))
+    finally:
+        env.close()
+
+
+def film_dream(
+    path: Path,
+    env_config: EnvConfig,
+    spec: EnvSpec,
+    agent: Agent,
+    vision: Vision,
+    dream: Dream,
+    controller: Controller,
+    solution: Tensor,
+    seed: int,
+) -> None:
+    """The same controller from the same start in reality and in member 0's dream, side by side, each on its own.
+
+    Args:
+        solution: (N,) C's parameters.
+        seed: of the real episode; also of the dream's noise.
+    """
+    env = make_env(env_config, render=True)
+    try:
+        shots = play(env, agent, seed, dream.config.horizon)
+        first = next(shots)
+        dreamed = _dreamed(spec, vision, dream, controller, solution, first.obs, seed)
+        real = map(_captioned, chain([first], shots))
+        frames = (side_by_side(*pair) for pair in hold_last(real, dreamed))
+        write_video(path, frames, playing_speed(env, env_config.frame_skip))
+    finally:
+        env.close()
+
+
+def _captioned(shot: Shot) -> Frame:
+    return progress(upscale(shot.frame), shot.step, shot.episode_return)
+
+
+def _dreamed(
+    spec: EnvSpec, vision: Vision, dream: Dream, controller: Controller, solution: Tensor, obs: np.ndarray, seed: int
+) -> Iterator[Frame]:
+    """The dream that starts at the observation ``obs``, frame by frame, until it terminates or is truncated."""
+    with torch.inference_mode():
+        mu, _ = vision.encode(torch.as_tensor(obs)[None])
+        state = dream.reset(mu.expand(dream.members, 1, -1))
+        yield progress(_drawn(spec, vision, mu), 0, 0.0)
+        generator = torch.Generator().manual_seed(seed)
+        total = 0.0
+        for step in range(1, dream.config.horizon + 1):
+            action = controller.act(solution.expand(dream.members, -1), dream.features(state))  # (E, 1, A)
+            noise = Noise.draw((dream.members, 1), dream.z_dim, generator)
+            state, reward, terminated = dream.step(state, action, noise)
+            total += float(reward[0, 0])
+            yield progress(_drawn(spec, vision, state.z[0]), step, total)
+            if terminated[0, 0]:
+                return
+
+
+def _drawn(spec: EnvSpec, vision: Vision, z: Tensor) -> Frame:
+    """What z (1, Z) stands for, as a picture."""
+    decoded = vision.decode(z)
+    if spec.observation == "state":
+        return draw_state(decoded[0].cpu().numpy(), spec.id)
+    return upscale(float_to_frames(decoded)[0])

@@ -19,7 +19,7 @@ SEGMENTS = 256  # starts that are tried
 
 
 class OpenLoopRow(NamedTuple):
-    """Errors at one horizon; root mean squares over starts, members and dimensions, in units of z.
+    """Errors at one horizon: root mean squares over starts, members and dimensions that are not binary, in units of z.
 
     Attributes:
         horizon: steps since M last saw the truth.
@@ -63,7 +63,9 @@ def _segments(store: LatentStore, episodes: NDArray, horizon: int, stream: Seque
 
 
 def _errors(model: MDNRNN, batch: LatentBatch) -> tuple[Tensor, Tensor]:
-    """Squared errors of M and of the constant, averaged over members and dimensions, both (B, H)."""
+    """Squared errors of M and of the constant, averaged over members and continuous dimensions, both (B, H)."""
+    continuous = ~model.stats.binary
+    kept = continuous if continuous.any() else ~continuous  # (Z,)
     z, z_next, action = (x.expand(model.members, -1, -1, -1) for x in (batch.z, batch.z_next, batch.action))
     state = model.unroll(z[:, :, :CONTEXT], action[:, :, :CONTEXT], model.initial_state(z.shape[1])).state
     now = start = z[:, :, CONTEXT]  # (E, B, Z)
@@ -72,6 +74,6 @@ def _errors(model: MDNRNN, batch: LatentBatch) -> tuple[Tensor, Tensor]:
     for t in range(CONTEXT, z.shape[2]):
         output = model.step(now, action[:, :, t], state)
         now, state = model.expected(output, now), output.state
-        errors.append((now - z_next[:, :, t]).square().mean((0, 2)))
-        constant.append((start - z_next[:, :, t]).square().mean((0, 2)))
+        errors.append((now - z_next[:, :, t])[..., kept].square().mean((0, 2)))
+        constant.append((start - z_next[:, :, t])[..., kept].square().mean((0, 2)))
     return torch.stack(errors, 1), torch.stack(constant, 1)

@@ -107,13 +107,13 @@ class Dream:
 
     Args:
         memory: M; its device is the simulator's.
-        starts: recorded starts.
+        starts: recorded starts; None where ``run`` is given them (a worker, to whom no recordings are sent).
         config: horizon, temperature, …
         features: what the controller sees: ``zh`` is [z, h of member 0], ``z`` is z alone.
     """
 
     def __init__(
-        self, memory: MDNRNN, starts: Starts, config: DreamConfig, features: Literal["z", "zh"] = "zh"
+        self, memory: MDNRNN, starts: Starts | None, config: DreamConfig, features: Literal["z", "zh"] = "zh"
     ) -> None:
         self.memory = memory
         self.config = config
@@ -127,6 +127,8 @@ class Dream:
 
     def draw(self, rollouts: int, generator: torch.Generator) -> tuple[Tensor, Noise]:
         """All that chance decides in ``rollouts`` dreams: starts (R, Z), and noise of leading shape (horizon, R)."""
+        if self._starts is None:
+            raise ValueError("this dream was made without starts; give them to run")
         start = self._starts.draw(rollouts, generator)
         noise = Noise.draw((self.config.horizon, rollouts), self.z_dim, generator)
         return start.to(self._device), noise.to(self._device)

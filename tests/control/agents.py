@@ -1,0 +1,41 @@
+"""Small agents of the counting environments."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from worldmodels.control import Agent, Controller, ControllerConfig
+from worldmodels.environment import EnvConfig, spec_of
+from worldmodels.memory import MDNRNN, MDNRNNConfig
+from worldmodels.seeding import torch_init
+from worldmodels.vision import StateNormaliser, Vision
+
+STATE = EnvConfig(id="tests.environments:CountingState-v0", kwargs={"jitter": 6})
+BOX = EnvConfig(id="tests.environments:CountingBox-v0", kwargs={"length": 30}, max_steps=50)
+Z, D = 3, 5
+
+
+def new_memory(action_dim: int) -> MDNRNN:
+    """An untrained M of two members; always the same."""
+    with torch_init(0, "memory"):
+        return MDNRNN(MDNRNNConfig(hidden_dim=D, members=2, num_mixtures=2), Z, action_dim).eval()
+
+
+def new_controller(env: EnvConfig, features: Literal["z", "zh"] = "zh") -> Controller:
+    """A linear controller of ``env``."""
+    spec = spec_of(env)
+    config = ControllerConfig(features=features)
+    return Controller.build(config, z_dim=Z, rnn_dim=D, action=spec.action, action_dim=spec.action_dim)
+
+
+def random_solutions(controller: Controller, rows: int) -> Tensor:
+    """(rows, N), always the same."""
+    return torch.randn(rows, controller.num_params, generator=torch.Generator().manual_seed(5))
+
+
+def new_agent(env: EnvConfig, controller: Controller, vision: Vision | None = None, **options: Any) -> Agent:
+    """An agent whose only parameters are ``random_solutions(controller, 1)``."""
+    spec = spec_of(env)
+    memory = new_memory(spec.action_dim) if controller.features == "zh" else None
+    return Agent(spec, vision or StateNormaliser(Z), memory, controller, random_solutions(controller, 1), **options)

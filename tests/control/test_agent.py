@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.control.agents import BOX, STATE, D, Z, new_agent, new_controller, new_memory, random_solutions
+from worldmodels.control import Agent, Controller
+from worldmodels.environment import EnvConfig, rollout, spec_of
+from worldmodels.memory import RNNState
+from worldmodels.vision import StateNormaliser, Vision
+
+SEEDS = [11, 12, 13, 14]
+
+
+class NoisyVision(Vision):
+    """z = the state / 10, seen through noise of standard deviation 0.5."""
+
+    kind = "noisy"
+    z_dim = Z
+
+    def encode(self, obs):
+        return obs / 10, torch.full_like(obs, 2 * np.log(0.5))
+
+    def decode(self, z):
+        return z * 10
+
+    def settings(self):
+        return {}
+
+
+class Watched(Controller):
+    """Keeps what it is shown."""
+
+    def act(self, solutions, features):
+        SEEN.append(features[0])
+        return super().act(solutions, features)
+
+
+SEEN: list[torch.Tensor] = []
+
+
+def test_it_is_v_then_c_then_member_0_of_m_step_by_step():
+    controller, memory, spec = new_controller(STATE), new_memory(3), spec_of(STATE)
+    solutions = random_solutions(controller, 1)
+    for episode in rollout(STATE, new_agent(STATE, controller), SEEDS):
+        h = c = torch.zeros(1, D)
+        for obs, action in zip(episode.obs, episode.action, strict=False):
+            z = torch.from_numpy(obs)[None]  # the normaliser is fresh: z is the state itself
+            with torch.no_grad():
+                expected = controller.act(solutions, torch.cat([z, h], 1)[None])[0]
+                h, c = memory.listen(z, expected, RNNState(h, c))
+            assert spec.decode_action(expected[0].numpy()) == action
+        assert h.abs().max() > 0.01
+
+
+def test_h_is_forgotten_when_new_episodes_begin():
+    agent = new_agent(BOX, new_controller(BOX))
+    for a, b in zip(rollout(BOX, agent, SEEDS), rollout(BOX, agent, SEEDS), strict=True):
+        assert np.array_equal(a.action, b.action)
+
+
+@pytest.mark.parametrize("deal, rows", [("seed", [seed % 4 for seed in SEEDS]), ("slot", [0, 1, 2, 3])])
+def test_parameters_are_dealt_by_seed_or_by_slot(deal, rows):
+    controller, spec = new_controller(BOX, "z"), spec_of(BOX)
+    solutions = random_solutions(controller, 4)
+    episodes = rollout(BOX, new_agent(BOX, controller).playing(solutions, deal=deal), SEEDS)
+    for episode, row in zip(episodes, rows, strict=True):
+        encoded = controller.act(solutions[row][None], torch.from_numpy(episode.obs[0])[None, None])[0, 0]
+        np.testing.assert_allclose(spec.decode_action(encoded.numpy()), episode.action[0], atol=1e-6)
+
+
+def test_z_is_sampled_with_the_posteriors_spread_and_each_seeds_own_noise():
+    SEEN.clear()
+    plain = new_controller(BOX, "z")
+    watched = Watched(widths=plain.widths, features="z", action="box")
+    rollout(BOX, new_agent(BOX, watched, NoisyVision()), [21, 22, 21])
+    z = torch.stack(SEEN)  # (30, 3, Z)
+    assert torch.equal(z[:, 0], z[:, 2]) and not torch.equal(z[:, 0], z[:, 1])
+    spread = (z[:, 0, 0] - torch.arange(30) / 10).std()  # the state's first dimension is the step's number
+    assert 0.35 < spread < 0.65
+
+
+def test_exploration_of_discrete_actions_has_its_probability():
+    env = EnvConfig(id="tests.environments:CountingState-v0", kwargs={"length": 400})
+    controller = new_controller(env, "z")
+    first_action = torch.zeros(1, controller.num_params)
+    greedy = new_agent(env, controller).playing(first_action)
+    curious = new_agent(env, controller, exploration=0.3).playing(first_action)
+    assert (rollout(env, greedy, [1])[0].action == 0).all()
+    actions = np.concatenate([episode.action for episode in rollout(env, curious, range(5))])  # 2,000 or so
+    assert abs((actions != 0).mean() - 0.3 * 2 / 3) < 0.04
+    assert abs((actions == 1).mean() - (actions == 2).mean()) < 0.04
+
+
+def test_exploration_of_box_actions_has_its_standard_deviation():
+    controller, spec = new_controller(BOX, "z"), spec_of(BOX)
+    agent = new_agent(BOX, controller, exploration=0.2).playing(torch.zeros(1, controller.num_params))
+    encoded = np.concatenate([spec.encode_action(episode.action) for episode in rollout(BOX, agent, range(20))])
+    assert abs(encoded.std() - 0.2) < 0.02 and abs(encoded.mean()) < 0.03
+    assert np.abs(encoded).max() <= 1
+
+
+def test_a_controller_of_h_needs_a_memory():
+    controller = new_controller(STATE)
+    with pytest.raises(ValueError, match="needs a memory"):
+        Agent(spec_of(STATE), StateNormaliser(Z), None, controller, random_solutions(controller, 1))

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from worldmodels.control import CMAES
+
+GOAL = np.array([1.0, -2.0, 0.5, 3.0, -1.0])
+
+
+def new_search(*, diagonal: bool = False, seed: int = 7) -> CMAES:
+    return CMAES(np.zeros(5), 0.5, 12, np.random.default_rng(seed), diagonal=diagonal)
+
+
+def sphere(solutions):
+    return -((solutions - GOAL) ** 2).sum(axis=1)
+
+
+def advance(search: CMAES, generations: int) -> CMAES:
+    for _ in range(generations):
+        solutions = search.ask()
+        search.tell(solutions, sphere(solutions))
+    return search
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_it_climbs_to_the_top_of_a_sphere(diagonal):
+    search = advance(new_search(diagonal=diagonal), 120)
+    np.testing.assert_allclose(search.mean, GOAL, atol=1e-4)
+    assert search.sigma < 1e-3
+
+
+def test_it_maximises_and_does_not_minimise():
+    search = new_search()
+    for _ in range(20):
+        solutions = search.ask()
+        search.tell(solutions, solutions.sum(axis=1))
+    assert search.mean.sum() > 10
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_a_stored_search_goes_on_to_the_same_bits(diagonal):
+    whole = advance(new_search(diagonal=diagonal), 30)
+    resumed = advance(CMAES.from_bytes(advance(new_search(diagonal=diagonal), 11).to_bytes()), 19)
+    assert resumed.mean.tobytes() == whole.mean.tobytes()
+    assert resumed.sigma == whole.sigma
+    assert resumed.ask().tobytes() == whole.ask().tobytes()
+
+
+def test_numpys_global_generator_and_the_search_leave_each_other_alone():
+    undisturbed = advance(new_search(), 5).ask()
+    np.random.seed(3)  # noqa: NPY002
+    search = advance(new_search(), 3)
+    assert np.random.random() == np.random.RandomState(3).random()  # noqa: NPY002
+    np.random.random(100)  # noqa: NPY002
+    assert advance(search, 2).ask().tobytes() == undisturbed.tobytes()
+
+
+def test_another_seed_is_another_search():
+    assert not np.array_equal(new_search(seed=1).ask(), new_search(seed=2).ask())
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_return_that_is_not_finite_is_the_generations_worst(bad):
+    marred, clean = new_search(), new_search()
+    for _ in range(10):
+        solutions = marred.ask()
+        assert np.array_equal(solutions, clean.ask())
+        returns = sphere(solutions)
+        returns[returns.argmin()] = bad
+        assert marred.tell(solutions, returns) == 1
+        replaced = np.where(np.isfinite(returns), returns, returns[np.isfinite(returns)].min())
+        assert clean.tell(solutions, replaced) == 0
+    assert np.array_equal(marred.mean, clean.mean)
+
+
+def test_the_search_survives_a_generation_without_a_finite_return():
+    search = new_search()
+    assert search.tell(search.ask(), np.full(12, np.nan)) == 12
+    np.testing.assert_allclose(advance(search, 120).mean, GOAL, atol=1e-4)
+
+
+def test_a_population_too_small_to_recombine_is_refused():
+    with pytest.raises(ValueError, match="popsize = 3"):
+        CMAES(np.zeros(5), 0.5, 3, np.random.default_rng(0), diagonal=False)

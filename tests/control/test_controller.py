@@ -1,0 +1,99 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodels.checkpoint import CheckpointError, save
+from worldmodels.control import Controller, ControllerConfig, TrainedController, load_controller
+
+Z, D, A = 3, 4, 2
+P, R = 5, 6
+
+
+def build(kind, features, action):
+    config = ControllerConfig(kind=kind, features=features, hidden_dim=7)
+    return Controller.build(config, z_dim=Z, rnn_dim=D, action=action, action_dim=A)
+
+
+def one_at_a_time(controller, solution, feature):
+    """The same function for one candidate and one rollout, in NumPy, weights taken off one by one."""
+    rest, x = solution, feature
+    for layer, (fan_in, fan_out) in enumerate(pairwise(controller.widths)):
+        x = np.tanh(x) if layer else x
+        weight, bias = rest[: fan_in * fan_out].reshape(fan_in, fan_out), rest[fan_in * fan_out :][:fan_out]
+        rest = rest[fan_in * fan_out + fan_out :]
+        x = np.array([sum(x[i] * weight[i, o] for i in range(fan_in)) + bias[o] for o in range(fan_out)])
+    assert rest.size == 0
+    return np.eye(A)[x.argmax()] if controller.action == "discrete" else np.tanh(x)
+
+
+@pytest.mark.parametrize("action", ["discrete", "box"])
+@pytest.mark.parametrize("features", ["z", "zh"])
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_all_candidates_at_once_act_as_each_alone(kind, features, action):
+    controller = build(kind, features, action)
+    generator = torch.Generator().manual_seed(1)
+    solutions = torch.randn(P, controller.num_params, generator=generator)
+    seen = torch.randn(P, R, controller.widths[0], generator=generator)
+    actions = controller.act(solutions, seen)
+    expected = [
+        [one_at_a_time(controller, solutions[p].numpy(), seen[p, r].numpy()) for r in range(R)] for p in range(P)
+    ]
+    assert actions.shape == (P, R, A)
+    np.testing.assert_allclose(actions, np.array(expected), atol=1e-5)
+
+
+def test_the_papers_carracing_controller_has_867_parameters():
+    controller = Controller.build(ControllerConfig(), z_dim=32, rnn_dim=256, action="box", action_dim=3)
+    assert controller.num_params == 867
+
+
+def test_features_without_h_do_not_count_it():
+    assert build("linear", "z", "box").num_params == Z * A + A
+    assert build("linear", "zh", "box").num_params == (Z + D) * A + A
+
+
+def trained(controller, **changes):
+    values = {
+        "best": torch.arange(float(controller.num_params)),
+        "samples": torch.ones(2, controller.num_params),
+        "lineage": torch.full((3, controller.num_params), 2.0),
+        "validation_return": 1.5,
+        "env_steps": 10,
+    }
+    return TrainedController(controller=controller, **{**values, **changes})
+
+
+def test_a_trained_controller_survives_its_file(tmp_path):
+    written = trained(build("mlp", "zh", "discrete"))
+    written.save(tmp_path / "controller.pt")
+    read = load_controller(tmp_path / "controller.pt")
+    assert read.controller == written.controller
+    for name in ("best", "samples", "lineage"):
+        assert torch.equal(getattr(read, name), getattr(written, name))
+    assert (read.validation_return, read.env_steps) == (1.5, 10)
+
+
+def test_something_else_is_not_a_controller(tmp_path):
+    save(tmp_path / "vae.pt", {"kind": "vae"})
+    with pytest.raises(CheckpointError, match="not a controller"):
+        load_controller(tmp_path / "vae.pt")
+
+
+@pytest.mark.parametrize("fitness", ["real", "both"])
+def test_a_dream_cannot_validate_a_search_in_reality(fitness):
+    with pytest.raises(ValueError, match="validate_in = dream"):
+        ControllerConfig(fitness=fitness, validate_in="dream")
+
+
+def test_a_population_too_small_is_refused_on_reading():
+    with pytest.raises(ValueError, match="popsize = 3"):
+        ControllerConfig(popsize=3)
+
+
+def test_the_covariance_is_diagonal_where_it_would_be_large():
+    auto = ControllerConfig()
+    assert not auto.is_diagonal(867) and auto.is_diagonal(10_000)
+    assert ControllerConfig(diagonal="on").is_diagonal(5)
+    assert not ControllerConfig(diagonal="off").is_diagonal(10_000)

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from tests.control.agents import STATE, new_agent, new_controller
+from worldmodels.control import Scores, dream_check, evaluate_policy, summary
+from worldmodels.environment import rollout
+from worldmodels.records import EvalResult
+from worldmodels.runtime import RuntimeConfig
+from worldmodels.seeding import Role, env_seeds
+
+
+def result_of(returns):
+    returns = np.array(returns, np.float64)
+    lengths, ends = np.arange(1, len(returns) + 1), np.ones(len(returns), bool)
+    return EvalResult(np.arange(len(returns)), returns, lengths, ends, ~ends)
+
+
+def test_every_seed_is_played_to_its_end_whatever_the_workers_backend():
+    agent, seeds = new_agent(STATE, new_controller(STATE)), env_seeds(Role.EVALUATE, 7)
+    episodes = rollout(STATE, agent, seeds[:3]) + rollout(STATE, agent, seeds[3:6]) + rollout(STATE, agent, seeds[6:])
+    for runtime in (RuntimeConfig(workers=1), RuntimeConfig(workers=3, backend="threading")):
+        result = evaluate_policy(STATE, agent, seeds, runtime, episodes_per_task=3)
+        assert result.seeds.tolist() == seeds
+        assert result.returns.tolist() == [episode.episode_return for episode in episodes]
+        assert result.lengths.tolist() == [len(episode) for episode in episodes]
+        assert result.terminated.all() and not result.truncated.any()
+
+
+def test_the_summary_says_what_the_returns_say():
+    found = summary(result_of([1.0, 2.0, 3.0, 6.0]), 3.0)
+    assert (found["return_mean"], found["return_min"], found["return_max"]) == (3.0, 1.0, 6.0)
+    assert found["return_std"] == pytest.approx(np.sqrt(14 / 3))
+    assert (found["length_mean"], found["episodes"], found["solved"]) == (2.5, 4, True)
+    assert found["return_ci95_low"] < 3.0 < found["return_ci95_high"]
+
+
+def test_the_interval_is_that_of_the_mean():
+    returns = np.random.default_rng(0).normal(10, 4, 400)
+    found = summary(result_of(returns), None)
+    half = 1.96 * returns.std() / np.sqrt(400)
+    assert found["return_ci95_low"] == pytest.approx(returns.mean() - half, abs=0.08)
+    assert found["return_ci95_high"] == pytest.approx(returns.mean() + half, abs=0.08)
+    assert found == summary(result_of(returns), None)
+
+
+@pytest.mark.parametrize("returns", [[5.0], [5.0, 5.0, 5.0]])
+def test_returns_without_spread_have_an_interval_without_width(returns):
+    found = summary(result_of(returns), 6.0)
+    assert found["return_ci95_low"] == found["return_ci95_high"] == 5.0
+    assert found["return_std"] == 0.0 and found["solved"] is False
+
+
+def test_nothing_is_solved_where_nobody_says_what_solved_is():
+    assert summary(result_of([1e9]), None)["solved"] is False
+
+
+class SaysDream:
+    """A dream that returns a solution's own first parameter."""
+
+    def __call__(self, solutions, rollouts, role, *path):
+        assert role is Role.CHECK
+        returns = np.repeat(solutions[:, :1], rollouts, axis=1)
+        return Scores(returns, np.ones(returns.shape, np.int64), 0)
+
+
+@pytest.mark.parametrize(
+    "real, dreamt, correlation",
+    [
+        ([1, 2, 3, 40], [-5, 0, 1, 2], 1.0),
+        ([1, 2, 3, 40], [4, 3, 2, 1], -1.0),
+        ([1, 2, 3, 4], [2, 1, 4, 3], 0.6),
+        ([1, 2, 3], [2, np.nan, 4], 1.0),
+        ([1, 2, 3], [2, 2, 2], 0.0),
+        ([1], [2], 0.0),
+    ],
+)
+def test_the_dream_check_correlates_ranks(real, dreamt, correlation):
+    check = dream_check(SaysDream(), np.array(dreamt, float)[:, None], real, rollouts=3)
+    assert check.rank_correlation == pytest.approx(correlation)
+    np.testing.assert_array_equal(check.dream, dreamt)
+    assert check.real.tolist() == real

@@ -1,0 +1,230 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.control.searches import CONTROLLER, SMALL, TOP, Hill, ToldHill, changed, search
+from worldmodels.checkpoint import Scratch
+from worldmodels.control import (
+    Agent,
+    Controller,
+    ControllerConfig,
+    RealFitness,
+    TrainedController,
+    evaluate_policy,
+    load_controller,
+    train_controller,
+)
+from worldmodels.environment import EnvConfig, spec_of
+from worldmodels.params import ParamError
+from worldmodels.runtime import RuntimeConfig
+from worldmodels.seeding import Role, env_seeds
+from worldmodels.vision import StateNormaliser
+
+ROOT = Path(__file__).parents[2]
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The bytes and the log of a search that nothing disturbed."""
+    folder, logged = tmp_path_factory.mktemp("whole"), []
+    search(folder, log=lambda step, metrics: logged.append((step, metrics)))
+    return (folder / "controller.pt").read_bytes(), logged
+
+
+def test_a_real_controller_is_learned(tmp_path):
+    env, runtime = EnvConfig(id="CartPole-v1"), RuntimeConfig(workers=1)
+    config = changed(
+        fitness="real", generations=30, popsize=16, rollouts=3, sigma0=1.0, target=400.0, validation_every=2
+    )
+    controller = Controller.build(config, z_dim=4, rnn_dim=0, action="discrete", action_dim=2)
+    zeros = torch.zeros(1, controller.num_params)
+    agent = Agent(spec_of(env), StateNormaliser(4), None, controller, zeros)
+    found = train_controller(
+        controller,
+        config,
+        {"real": RealFitness(env=env, agent=agent, runtime=runtime, seed=1, fitness_max_steps=300)},
+        seed=1,
+        scratch=Scratch(tmp_path, "controller", "0" * 16),
+        log=lambda step, metrics: None,
+    )
+    held_out = env_seeds(Role.EVALUATE, 10)
+    assert evaluate_policy(env, agent, held_out, runtime).returns.mean() < 50
+    assert evaluate_policy(env, agent.playing(found.best[None]), held_out, runtime).returns.mean() > 300
+
+
+def test_it_climbs(tmp_path):
+    found = search(tmp_path, changed(generations=60, sigma0=1.0))
+    np.testing.assert_allclose(found.best.numpy(), TOP, atol=0.05)
+    assert found.samples.shape == (8, 3)
+    np.testing.assert_allclose(found.samples.numpy().mean(axis=0), TOP, atol=0.1)
+    read = load_controller(tmp_path / "controller.pt")
+    assert torch.equal(read.best, found.best) and read.validation_return == found.validation_return
+
+
+@pytest.mark.parametrize("kill_at", [1, 4, 11, 12, 13])
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_killed_search_resumes_to_the_same_bytes_and_log(tmp_path, whole, kill_at, every):
+    config = changed(checkpoint_every=every)
+
+    def die(step, metrics):
+        if step == kill_at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        search(tmp_path, config, log=die)
+    assert not (tmp_path / "controller.pt").exists()
+    np.random.seed(kill_at)  # noqa: NPY002 (nobody may care)
+    logged, hill = [], Hill()
+    search(tmp_path, config, hill=hill, log=lambda step, metrics: logged.append((step, metrics)))
+    assert (tmp_path / "controller.pt").read_bytes() == whole[0]
+    assert logged == whole[1]
+    assert len(hill.asked(Role.FITNESS)) == 12 - (min(kill_at, 12) - (kill_at < 13)) // every * every
+
+
+def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
+    command = [sys.executable, "-m", "tests.control.hanging_job", str(tmp_path), "7"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == "here\n"
+        job.send_signal(signal.SIGKILL)
+    assert job.returncode == -signal.SIGKILL
+    assert not (tmp_path / "controller.pt").exists()
+    search(tmp_path)
+    assert (tmp_path / "controller.pt").read_bytes() == whole[0]
+
+
+def test_no_two_calls_share_their_random_numbers_and_validation_has_its_own(tmp_path):
+    hill = Hill()
+    search(tmp_path, changed(restarts=2), hill=hill)
+    streams = [(role, path) for role, path, *_ in hill.calls]
+    assert len(set(streams)) == len(streams)
+    assert {role for role, _ in streams} == {Role.FITNESS, Role.VALIDATE}
+    assert all(path[0] == "r1" for _, path in streams)
+
+
+def test_the_cost_of_validation_is_what_the_settings_say(tmp_path):
+    hill = Hill()
+    found = search(tmp_path, hill=hill)
+    assert [(len(solutions), rollouts) for _, solutions, rollouts in hill.asked(Role.VALIDATE)] == 3 * [(1, 3)] + [
+        (2, 5)
+    ]
+    assert found.env_steps == 12 * 8 * 2 + 3 * 3 + 2 * 5
+
+
+def test_the_best_validated_mean_wins_and_not_the_last(tmp_path):
+    hill = ToldHill({(0, 8): 7.0})
+    found = search(tmp_path, changed(finalists=1), hill=hill)
+    (_, mean, _) = hill.asked(Role.VALIDATE)[1]
+    np.testing.assert_array_equal(found.best.numpy(), mean[0].astype(np.float32))
+    asked = next(solutions for path, solutions, _ in hill.asked(Role.FITNESS) if path[-2:] == (0, 7))
+    np.testing.assert_array_equal(found.samples.numpy(), asked.astype(np.float32))
+    assert found.validation_return == 7.0
+
+
+def test_the_final_decides_among_the_best(tmp_path):
+    hill = ToldHill({(0, 4): 5.0, (0, 8): 6.0}, final=[1.0, 2.0])
+    found = search(tmp_path, hill=hill)
+    (_, first, _), (_, second, _), *_, (_, finalists, _) = hill.asked(Role.VALIDATE)
+    np.testing.assert_array_equal(finalists, np.concatenate([second, first]))
+    np.testing.assert_array_equal(found.best.numpy(), first[0].astype(np.float32))
+    assert found.validation_return == 2.0
+
+
+def test_the_best_of_all_restarts_wins(tmp_path):
+    hill = ToldHill({(1, 12): 7.0})
+    found = search(tmp_path, changed(restarts=3, finalists=1), hill=hill)
+    assert len(hill.asked(Role.FITNESS)) == 36
+    (_, mean, _) = hill.asked(Role.VALIDATE)[5]
+    np.testing.assert_array_equal(found.best.numpy(), mean[0].astype(np.float32))
+
+
+def test_a_mean_without_a_finite_return_never_wins(tmp_path):
+    found = search(tmp_path, changed(finalists=1), hill=ToldHill({(0, 4): np.nan, (0, 8): -3.0, (0, 12): np.inf}))
+    assert found.validation_return == -3.0
+
+
+@pytest.mark.parametrize("target, generations", [(5.0, 8), (None, 12), (9.0, 12)])
+def test_the_search_ends_at_its_target(tmp_path, target, generations):
+    hill = ToldHill({(0, 8): 6.0, (0, 12): 7.0}, final=[6.0, 5.0])
+    search(tmp_path, changed(target=target), hill=hill)
+    assert len(hill.asked(Role.FITNESS)) == generations
+
+
+def previous_controller(controller=CONTROLLER):
+    best = torch.from_numpy(TOP * 0.9).float()
+    return TrainedController(
+        controller=controller,
+        best=best,
+        samples=best.repeat(4, 1),
+        lineage=best.new_ones(2, 3),
+        validation_return=0.0,
+        env_steps=5,
+    )
+
+
+def test_it_starts_at_the_previous_controller_and_has_to_beat_it(tmp_path):
+    hill, previous = ToldHill({(0, 0): 8.0}), previous_controller()
+    found = search(tmp_path, changed(finalists=1, restarts=2, warm_sigma0=1e-3), hill=hill, previous=previous)
+    assert torch.equal(found.best, previous.best) and torch.equal(found.samples, previous.samples)
+    first = {path[-2]: solutions for path, solutions, _ in hill.asked(Role.FITNESS) if path[-1] == 0}
+    np.testing.assert_allclose(first[0], np.tile(TOP * 0.9, (8, 1)), atol=0.01)
+    assert np.abs(first[1]).mean() > 0.1 and np.abs(first[1].mean(axis=0)).max() < 0.6  # around zero, sigma0 0.5
+
+
+def test_a_warm_start_can_be_declined(tmp_path):
+    cold = search(tmp_path / "cold")
+    declined = search(tmp_path / "declined", changed(warm_start=False), previous=previous_controller())
+    assert torch.equal(cold.best, declined.best)
+
+
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_what_the_rounds_before_found_and_cost_is_handed_on(tmp_path, warm_start):
+    previous = previous_controller()
+    first = search(tmp_path / "first")
+    found = search(tmp_path / "later", changed(warm_start=warm_start), previous=previous)
+    assert first.lineage.shape == (0, 3)
+    assert torch.equal(found.lineage, torch.cat([previous.lineage, previous.best[None]]))
+    assert found.env_steps == first.env_steps + 5 + 3 * warm_start  # 3 to validate where it starts
+
+
+def test_a_previous_controller_of_another_shape_is_an_error(tmp_path):
+    other = Controller.build(ControllerConfig(kind="mlp"), z_dim=2, rnn_dim=0, action="box", action_dim=1)
+    with pytest.raises(ParamError, match=r"widths \[2, 16, 1\], this one \[2, 1\]"):
+        search(tmp_path, previous=previous_controller(other))
+
+
+def test_after_the_dream_the_search_goes_on_in_reality_from_the_best(tmp_path):
+    dream, real = Hill(), Hill()
+    real.judge = lambda returns, role, path: returns + (100 if path[-2:] == (0, 8) else 0)
+    found = train_controller(
+        CONTROLLER,
+        changed(fitness="both", real_generations=3, finalists=1, warm_sigma0=1e-3),
+        {"dream": dream, "real": real},
+        seed=3,
+        scratch=Scratch(tmp_path, "controller", "0" * 16),
+        log=lambda step, metrics: None,
+    )
+    assert len(dream.asked(Role.FITNESS)) == 12 and not dream.asked(Role.VALIDATE)
+    assert len(real.asked(Role.FITNESS)) == 3 and len(real.asked(Role.VALIDATE)) == 4
+    start = real.asked(Role.FITNESS)[0][1]
+    np.testing.assert_allclose(start, np.tile(found.best.numpy(), (8, 1)), atol=0.01)
+
+
+def test_the_log_has_what_plots_need(whole):
+    steps = [step for step, _ in whole[1]]
+    assert steps == list(range(1, 14))  # 12 generations and the final
+    for _, metrics in whole[1][:12]:
+        assert {"fitness_mean", "fitness_std", "fitness_best", "length_mean", "sigma", "non_finite"} <= metrics.keys()
+        assert all(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
+    assert [step for step, metrics in whole[1] if "validation_mean" in metrics] == [4, 8, 12]
+    assert "final_mean" in whole[1][-1][1]
+    assert SMALL.generations == 12

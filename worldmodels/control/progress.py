@@ -1,0 +1,77 @@
+"""What a run of searches plans, keeps and can be resumed from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldmodels.control.cmaes import CMAES
+from worldmodels.control.config import ControllerConfig
+
+Place = Literal["dream", "real"]
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Search:
+    """One run of CMA-ES: where it is scored, how long, and what it starts from."""
+
+    place: Place
+    generations: int
+    start: Literal["zero", "previous", "best"]
+
+
+class Candidate(NamedTuple):
+    """A mean that was validated: its return there, itself (N,), and the generation that led to it (S, N)."""
+
+    value: float
+    solution: NDArray[np.float64]
+    samples: NDArray[np.float64]
+
+
+@dataclass
+class Progress:
+    """All that a resumed run needs.
+
+    Attributes:
+        search: number of the search that is under way; generation: how many it has made.
+        step: generations that all searches made.
+        env_steps: real environment steps so far.
+        cmaes: None between two searches.
+        pool: the best validated means, best first.
+        history: all that was logged, to be logged again.
+    """
+
+    search: int = 0
+    generation: int = 0
+    step: int = 0
+    env_steps: int = 0
+    cmaes: CMAES | None = None
+    pool: list[Candidate] = field(default_factory=list)
+    history: list[tuple[int, Metrics]] = field(default_factory=list)
+
+    def state(self) -> dict[str, Any]:
+        """As plain values and tensors."""
+        pool = [(one.value, torch.from_numpy(one.solution), torch.from_numpy(one.samples)) for one in self.pool]
+        cmaes = self.cmaes and torch.frombuffer(bytearray(self.cmaes.to_bytes()), dtype=torch.uint8)
+        return {**vars(self), "pool": pool, "cmaes": cmaes}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "Progress":
+        """The inverse of ``state``."""
+        pool = [Candidate(value, solution.numpy(), samples.numpy()) for value, solution, samples in state["pool"]]
+        cmaes = None if state["cmaes"] is None else CMAES.from_bytes(state["cmaes"].numpy().tobytes())
+        return cls(**{**state, "pool": pool, "cmaes": cmaes})
+
+
+def plan(config: ControllerConfig, *, warm: bool) -> list[Search]:
+    """The searches to make; ``warm``: there is a controller to start from."""
+    place: Place = "real" if config.fitness == "real" else "dream"
+    first = Search(place, config.generations, "previous" if warm else "zero")
+    searches = [first, *(Search(place, config.generations, "zero") for _ in range(config.restarts - 1))]
+    if config.fitness == "both" and config.real_generations:
+        searches.append(Search("real", config.real_generations, "best"))
+    return searches

@@ -1,5 +1,7 @@
 """Stage controller: evolve C, in the dream, in the real environment, or in one after the other."""
 
+import torch
+
 from stages.agent import CONTROLLER
 from stages.live import live
 from stages.stage import Job, run_stage
@@ -31,7 +33,9 @@ def main(job: Job) -> None:
         config, z_dim=memory.z_dim, rnn_dim=memory.hidden_dim, action=spec.action, action_dim=spec.action_dim
     )
     dream = Dream(memory, Starts(latents, dreaming.starts), dreaming, config.features)
-    agent = Agent(spec, load_vision(vision_file), load_memory(memory_file), controller, [[0.0] * controller.num_params])
+    agent = Agent(
+        spec, load_vision(vision_file), load_memory(memory_file), controller, torch.zeros(1, controller.num_params)
+    )
     path = job.before.model("controller") / CONTROLLER
     scratch = job.scratch(
         ["env", "dream", "controller"], [vision_file, memory_file, job.latents, job.before.model("controller")]
@@ -41,7 +45,13 @@ def main(job: Job) -> None:
             controller,
             config,
             {
-                "dream": DreamFitness(dream=dream, controller=controller, runtime=job.runtime, seed=job.run.seed),
+                "dream": DreamFitness(
+                    dream=dream,
+                    controller=controller,
+                    runtime=job.runtime,
+                    seed=job.run.seed,
+                    candidates_per_task=config.candidates_per_task,
+                ),
                 "real": RealFitness(
                     env=env,
                     agent=agent,

@@ -1,7 +1,6 @@
 """Stage vae: train V on all frames so far; in a state environment, fit its normalisation."""
 
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
@@ -41,10 +40,11 @@ def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> Non
     scratch.clear()
 
 
-def normalise(folder: Path, store: EpisodeStore, report: Live) -> None:
-    """V of a state environment."""
+def normalise(job: Job, store: EpisodeStore, report: Live) -> None:
+    """V of a state environment: fitted once, so that z keeps its meaning for the M and C of later rounds."""
     statistics = store.state_statistics()
-    save_vision(folder / BEST, fit_normaliser(statistics))
+    path = job.before.model("vae") / BEST
+    save_vision(job.model("vae") / BEST, load_vision(path) if path.exists() else fit_normaliser(statistics))
     state_ranges(report.images / "states.png", statistics)
     report.summary({"states": statistics["count"]})
 
@@ -55,7 +55,7 @@ def main(job: Job) -> None:
     store = EpisodeStore.open_all(job.episodes)
     with live(job) as report:
         if store.spec.observation == "state":
-            normalise(job.model("vae"), store, report)
+            normalise(job, store, report)
         else:
             train(job, config, store, report)
 

@@ -1,0 +1,158 @@
+"""The whole pipeline as DVC runs it, on tiny parameters, in a checkout of its own."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from tests.test_conf import composed
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    "run.seed=3",
+    "runtime.workers=1",
+    "runtime.device=cpu",
+    "collect.random_episodes=8",
+    "collect.controller_episodes=8",
+    "collect.max_steps=40",
+    "collect.episodes_per_shard=4",
+    "vae.width=2",
+    "vae.z_dim=4",
+    "vae.epochs=2",
+    "vae.batch_size=16",
+    "mdnrnn.hidden_dim=8",
+    "mdnrnn.num_mixtures=2",
+    "mdnrnn.members=2",
+    "mdnrnn.head_dim=8",
+    "mdnrnn.epochs=1",
+    "mdnrnn.batch_size=4",
+    "mdnrnn.window=8",
+    "dream.horizon=20",
+    "controller.features=zh",
+    "controller.popsize=4",
+    "controller.generations=2",
+    "controller.rollouts=2",
+    "controller.validation_rollouts=2",
+    "controller.final_rollouts=2",
+    "evaluate.episodes=3",
+    "evaluate.dream_rollouts=4",
+    "evaluate.check_controllers=2",
+    "evaluate.check_episodes=1",
+    "evaluate.videos=1",
+]
+METRICS = {
+    "return_mean",
+    "return_std",
+    "return_ci95_low",
+    "return_ci95_high",
+    "return_min",
+    "return_max",
+    "length_mean",
+    "episodes",
+    "random_return_mean",
+    "dream_return_mean",
+    "env_steps",
+    "solved",
+}
+
+
+def checkout(tmp_path: Path, *overrides: str) -> Path:
+    """A copy of the project with parameters of its own."""
+    for name in ("stages", "worldmodels", "tests", "conf", ".dvc"):
+        ignored = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    OmegaConf.save(OmegaConf.create(composed(*TINY, *overrides)), tmp_path / "params.yaml")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    return tmp_path
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command in ``folder``, as if typed there, with this interpreter's programs and one thread."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("DVC", "PYTHONPATH"))}
+    env |= {"PATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600, check=False)
+
+
+def repro(folder: Path, *arguments: str) -> str:
+    done = run(folder, "dvc", "repro", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ran(output: str) -> list[str]:
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+@pytest.mark.parametrize(
+    ("env", "rounds"),
+    [
+        (["env.id=CartPole-v1"], 2),
+        (["env.id=tests.environments:CountingPixels-v0", "env.max_steps=12"], 1),
+    ],
+    ids=["state, two rounds", "pixels"],
+)
+def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> None:
+    folder = checkout(tmp_path, f"rounds=r{rounds}", *env)
+    steps = ["collect", "vae", "encode", "mdnrnn", "controller"]
+    expected = ["init", *(f"{step}@r{k + 1}" for k in range(rounds) for step in steps), "evaluate"]
+    assert sorted(ran(repro(folder))) == sorted(expected)
+    assert ran(repro(folder)) == []
+    check_results(folder)
+    params = OmegaConf.load(folder / "params.yaml")
+    params.mdnrnn.epochs = 2
+    OmegaConf.save(params, folder / "params.yaml")
+    stale = ran(repro(folder, f"controller@r{rounds}", "--dry"))
+    assert "mdnrnn@r1" in stale
+    assert "vae@r1" not in stale
+    assert "collect@r1" not in stale
+
+
+def check_results(folder: Path) -> None:
+    metrics = json.loads((folder / "results" / "evaluate" / "metrics.json").read_text())
+    assert set(metrics) >= METRICS
+    assert metrics["return_ci95_low"] <= metrics["return_mean"] <= metrics["return_ci95_high"]
+    assert metrics["env_steps"] > 0
+    with (folder / "results" / "evaluate" / "plots" / "returns.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["seed"]) for row in rows] == [0, 1, 2]
+    assert sum(float(row["return"]) for row in rows) / 3 == pytest.approx(metrics["return_mean"])
+    for video in ("agent-0.mp4", "dream.mp4"):
+        assert (folder / "results" / "evaluate" / "videos" / video).stat().st_size > 1000
+    assert not list((folder / ".scratch").glob("*"))
+    assert list((folder / "runs").rglob("events.out.tfevents.*"))
+
+
+def test_a_stage_imports_the_library_beside_it(tmp_path: Path) -> None:
+    folder = checkout(tmp_path)
+    (folder / "worldmodels" / "params.py").write_text("raise SystemExit('the library of this checkout')\n")
+    done = run(folder, sys.executable, "-m", "stages.init")
+    assert "the library of this checkout" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("env.id=LunarLander-v2", ["env.id", "LunarLander-v2", "LunarLander-v3"]),
+        ("env.id=CarRacing-v2", ["env.id", "CarRacing-v3"]),
+        ("env.id=PongNoFrameskip-v5", ["env.id", "PongNoFrameskip-v4", "ALE/Pong-v5"]),
+        ("vae.epochs=0", ["vae.epochs = 0", "greater than or equal to 1"]),
+        ("env.id=Blackjack-v1", ["env.id", "Blackjack-v1", "Tuple"]),
+    ],
+)
+def test_a_wrong_parameter_is_one_line_before_any_work(tmp_path: Path, override: str, parts: list[str]) -> None:
+    folder = checkout(tmp_path, override)
+    done = run(folder, sys.executable, "-m", "stages.init")
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if line] == [done.stderr.strip()]
+    for part in parts:
+        assert part in done.stderr
+    assert not any((folder / name).exists() for name in ("data", "models", "results"))

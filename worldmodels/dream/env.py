@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldmodels.dream.simulator import Dream, DreamState
+from worldmodels.dream.simulator import Dream
+from worldmodels.dream.state import DreamState
 
 
 class DreamEnv(gym.Env[NDArray[np.float32], Any]):

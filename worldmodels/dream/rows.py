@@ -1,0 +1,61 @@
+"""The bookkeeping of a batch of dreams: which are under way, and what has come of each."""
+
+import torch
+from torch import Tensor
+
+from worldmodels.dream.state import DreamResult, DreamState
+from worldmodels.memory.mdnrnn import RNNState
+
+
+class Rows:
+    """Which dream each row (E, B) of the batch is, and what has come of every dream.
+
+    Dreams are numbered p · R + r. Number P · R is nobody's: rows that fill up the rectangle have it, and what they
+    dream is not recorded.
+    """
+
+    def __init__(self, candidates: int, rollouts: int, members: int, device: torch.device) -> None:
+        self.dreams = candidates * rollouts
+        self._shape = (candidates, rollouts)
+        per_member = -(-rollouts // members)
+        rollout = torch.arange(per_member * members, device=device).view(per_member, members).T  # (E, R/E)
+        index = rollout[:, None] + rollouts * torch.arange(candidates, device=device)[:, None]  # (E, P, R/E)
+        self.index = index.masked_fill(rollout[:, None] >= rollouts, self.dreams).flatten(1)  # (E, B)
+        self.rollout = self.index % rollouts  # (E, B)
+        self._returns = torch.zeros(self.dreams + 1, device=device)
+        self._lengths = torch.zeros(self.dreams + 1, dtype=torch.int64, device=device)
+        self._alive = torch.ones(self.dreams + 1, dtype=torch.bool, device=device)
+        self._alive[-1] = False
+
+    def compact(self, state: DreamState) -> DreamState:
+        """Drop the rows whose dreams have ended, as far as all members can."""
+        alive = self._alive[self.index]  # (E, B)
+        batch = int(alive.sum(1).max())
+        if batch == alive.shape[1]:
+            return state
+        kept = alive.byte().argsort(dim=1, descending=True, stable=True)[:, :batch]  # (E, B'), the living first
+        self.index, self.rollout = self.index.gather(1, kept), self.rollout.gather(1, kept)
+        member = torch.arange(len(kept), device=kept.device)[:, None]  # (E, 1)
+        heard = state.heard and _pick(state.heard, member, kept)
+        return DreamState(state.z[member, kept], _pick(state.rnn, member, kept), heard)
+
+    def take(self, values: Tensor) -> Tensor:
+        """Each row's entry (E, B, A) of values (P, R, A)."""
+        return values.flatten(0, 1)[self.index.clamp(max=self.dreams - 1)]
+
+    def record(self, reward: Tensor, terminated: Tensor) -> None:
+        """Add a step's reward (E, B) to the dreams that have not ended, and end those that terminated (E, B)."""
+        index = self.index.flatten()
+        alive = self._alive[index]
+        self._returns.index_add_(0, index, reward.flatten().where(alive, 0.0))
+        self._lengths.index_add_(0, index, alive.long())
+        self._alive.index_copy_(0, index, alive & ~terminated.flatten())
+
+    def result(self) -> DreamResult:
+        """All dreams, as they stand."""
+        columns = (self._returns, self._lengths, ~self._alive)
+        return DreamResult(*(column[:-1].view(self._shape) for column in columns))
+
+
+def _pick(state: RNNState, *index: Tensor) -> RNNState:
+    return RNNState(state.h[index], state.c[index])

@@ -1,0 +1,67 @@
+"""The records of the dream: what chance decides, where dreams are, and what came of them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from worldmodels.memory.mdnrnn import RNNState
+
+
+class Noise(NamedTuple):
+    """All that chance decides in the steps of dreams.
+
+    Attributes:
+        uniform: (…, Z) in [0, 1): picks the mixture's component, or the value of a binary dimension.
+        normal: (…, Z) standard normal: where in that component.
+        end: (…) in [0, 1): whether the dream terminates.
+    """
+
+    uniform: Tensor
+    normal: Tensor
+    end: Tensor
+
+    @classmethod
+    def draw(cls, shape: tuple[int, ...], z_dim: int, generator: torch.Generator) -> "Noise":
+        """Noise of leading shape ``shape``, on the generator's device."""
+        options = {"generator": generator, "device": generator.device}
+        uniform = torch.rand(*shape, z_dim + 1, **options)
+        return cls(uniform[..., :z_dim], torch.randn(*shape, z_dim, **options), uniform[..., z_dim])
+
+    def at(self, *index: int | Tensor) -> "Noise":
+        """The noise at an index of the leading shape."""
+        return Noise(self.uniform[index], self.normal[index], self.end[index])
+
+    def to(self, device: torch.device) -> "Noise":
+        """The same on another device."""
+        return Noise(self.uniform.to(device), self.normal.to(device), self.end.to(device))
+
+
+class DreamState(NamedTuple):
+    """Where dreams are between two steps.
+
+    Attributes:
+        z: (E, B, Z).
+        rnn: (E, B, D), every dream's own member's.
+        heard: (E, B, D): member 0's, having heard the same dreams. The hidden units of different members mean
+            different things, and C reads member 0's, in the dream and in reality. None where C does not read h,
+            or there is only member 0.
+    """
+
+    z: Tensor
+    rnn: RNNState
+    heard: RNNState | None
+
+
+class DreamResult(NamedTuple):
+    """What came of P · R dreams.
+
+    Attributes:
+        returns: (P, R) float32, sum of unscaled rewards.
+        lengths: (P, R) int64, steps.
+        terminated: (P, R) bool; the others were truncated at the horizon.
+    """
+
+    returns: Tensor
+    lengths: Tensor
+    terminated: Tensor

@@ -26,6 +26,8 @@ from worldmodels.report.films import film_agent, film_dream
 from worldmodels.seeding import Role, env_seeds, torch_rng
 from worldmodels.vision import LatentStore
 
+Metrics = dict[str, float | int | bool]
+
 VIDEOS = Path("results") / "evaluate" / "videos"
 
 
@@ -48,14 +50,27 @@ def check(
     return dream_check(fitness, solutions.numpy(), scores.returns.mean(axis=1).tolist(), config.dream_rollouts), kinds
 
 
-def write_returns(report: Live, agent: EvalResult, random: EvalResult) -> None:
-    """One row per held-out episode."""
-    columns = (agent.seeds, agent.returns, agent.lengths, agent.terminated, agent.truncated, random.returns)
-    names = ("seed", "return", "length", "terminated", "truncated", "random_return")
-    rows: list[dict[str, object]] = [
-        dict(zip(names, row, strict=True)) for row in zip(*(c.tolist() for c in columns), strict=True)
-    ]
-    report.table("returns", rows)
+def report_returns(report: Live, agent: EvalResult, random: EvalResult, metrics: Metrics, spec: EnvSpec) -> None:
+    """One row per held-out episode, and both policies' returns as a histogram."""
+    names = ("seeds", "returns", "lengths", "terminated", "truncated")
+    columns = {name.removesuffix("s"): getattr(agent, name).tolist() for name in names}
+    report.table("returns", columns | {"random_return": random.returns.tolist()})
+    interval = (float(metrics["return_ci95_low"]), float(metrics["return_ci95_high"]))
+    return_histogram(report.images / "returns.png", agent.returns, random.returns, interval, solved=spec.solved_return)
+
+
+def report_check(report: Live, checked: DreamCheck, kinds: list[str]) -> None:
+    """What each controller earned in reality and in the dream."""
+    columns = {"controller": kinds, "real_return": checked.real.tolist(), "dream_return": checked.dream.tolist()}
+    report.table("dream_check", columns)
+    kept = np.isfinite(checked.dream)
+    dream_against_real(
+        report.images / "dream_check.png",
+        checked.dream[kept],
+        checked.real[kept],
+        checked.rank_correlation,
+        [kind for kind, keep in zip(kinds, kept, strict=True) if keep],
+    )
 
 
 def main(job: Job) -> None:
@@ -89,25 +104,8 @@ def main(job: Job) -> None:
                 "env_steps": latents.steps + trained.env_steps,
             }
         )
-        write_returns(report, result, random)
-        report.table(
-            "dream_check",
-            [
-                {"controller": kind, "real_return": real, "dream_return": dreamt}
-                for kind, real, dreamt in zip(kinds, checked.real.tolist(), checked.dream.tolist(), strict=True)
-            ],
-        )
-        interval = (float(metrics["return_ci95_low"]), float(metrics["return_ci95_high"]))
-        return_histogram(
-            report.images / "returns.png", result.returns, random.returns, interval, solved=spec.solved_return
-        )
-        finite = np.isfinite(checked.dream)
-        dream_against_real(
-            report.images / "dream_check.png",
-            checked.dream[finite],
-            checked.real[finite],
-            [kind for kind, kept in zip(kinds, finite, strict=True) if kept],
-        )
+        report_returns(report, result, random, metrics, spec)
+        report_check(report, checked, kinds)
     VIDEOS.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds[: config.videos]):
         film_agent(VIDEOS / f"agent-{number}.mp4", env, agent, seed)

@@ -38,12 +38,12 @@ class Live:
             self._dvclive.log_metric(name, float(value))
             self._board.add_scalar(name, float(value), step)
 
-    def table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """A table for a plot that is no curve over updates: plots/<name>.csv."""
+    def table(self, name: str, columns: Mapping[str, Sequence[object]]) -> None:
+        """A table for a plot that is no curve over updates: plots/<name>.csv, one row per entry of the columns."""
         with (Path(self._dvclive.plots_dir) / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(zip(*columns.values(), strict=True))
 
     def summary(self, metrics: Mapping[str, object]) -> None:
         """Values for metrics.json that have no curve."""

@@ -29,9 +29,9 @@ def main(job: Job) -> None:
         )
         _, held_out = split_episodes(store, config.validation_fraction, (job.run.seed, *stream))
         rows = open_loop(memory, store, held_out, (job.run.seed, *stream))
-        columns = ([row.horizon for row in rows], [row.error for row in rows], [row.constant_error for row in rows])
-        open_loop_error(report.images / "open_loop.png", *columns)
-        report.table("open_loop", [row._asdict() for row in rows])
+        columns = {name: [getattr(row, name) for row in rows] for name in ("horizon", "error", "constant_error")}
+        report.table("open_loop", columns)
+        open_loop_error(report.images / "open_loop.png", *columns.values())
     scratch.clear()
 
 

@@ -70,7 +70,9 @@ def checkout(tmp_path: Path, *overrides: str) -> Path:
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, tmp_path / name)
     OmegaConf.save(OmegaConf.create(composed(*TINY, *overrides)), tmp_path / "params.yaml")
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "Tiny parameters"]):  # dvclive asks for a commit
+        subprocess.run([*git, *command], check=True)
     return tmp_path
 
 

@@ -25,8 +25,8 @@ DRAWINGS: dict[str, tuple[Draw, Draw]] = {
         lambda path: figures.return_histogram(path, AGENT, RANDOM, (180.0, 210.0), solved=200.0),
     ),
     "dream_against_real": (
-        lambda path: figures.dream_against_real(path, AGENT, RANDOM, ["random"] * 30 + ["best"] * 10),
-        lambda path: figures.dream_against_real(path, AGENT, RANDOM, ["random"] * 40),
+        lambda path: figures.dream_against_real(path, AGENT, RANDOM, 0.5, ["random"] * 30 + ["best"] * 10),
+        lambda path: figures.dream_against_real(path, AGENT, RANDOM, 0.5, ["random"] * 40),
     ),
     "reconstructions": (
         lambda path: figures.reconstructions(path, FRAMES, FRAMES[::-1]),
@@ -61,19 +61,6 @@ def test_no_version_and_no_time_in_the_file(tmp_path: Path) -> None:
     assert b"tEXt" not in data and b"tIME" not in data
 
 
-@pytest.mark.parametrize(
-    ("dream", "real", "text"),
-    [
-        ([1.0, 2.0, 3.0, 4.0], [10.0, 20.0, 30.0, 1000.0], "= 1.00"),
-        ([1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, -50.0], "= -1.00"),
-        ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0], "undefined"),
-        ([1.0], [1.0], "undefined"),
-    ],
-)
-def test_rank_correlation_is_of_the_order_alone(dream: list, real: list, text: str) -> None:
-    assert text in figures._rank_correlation(np.array(dream), np.array(real))
-
-
 def test_reconstructions_pair_each_frame_with_its_own(tmp_path: Path) -> None:
     mosaic = figures._mosaic(FRAMES, 255 - FRAMES)
     assert np.array_equal(mosaic[:64, :64], FRAMES[0]) and np.array_equal(mosaic[64:128, :64], 255 - FRAMES[0])
@@ -87,7 +74,7 @@ def test_reconstructions_pair_each_frame_with_its_own(tmp_path: Path) -> None:
 
 def test_one_value_and_ties_are_drawn_too(tmp_path: Path) -> None:
     figures.return_histogram(tmp_path / "a.png", [1.0, 1.0], [1.0, 1.0], (1.0, 1.0))
-    figures.dream_against_real(tmp_path / "b.png", [1.0], [1.0])
+    figures.dream_against_real(tmp_path / "b.png", [1.0], [1.0], 0.0)
     figures.reconstructions(tmp_path / "c.png", FRAMES[:1], FRAMES[:1])
     figures.learning_curves(tmp_path / "d.png", {"one": ([1], [np.nan])}, xlabel="epoch", ylabel="loss")
     assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in "abcd")

@@ -59,7 +59,7 @@ class ControllerConfig:
     final_rollouts: Count = 64
     target: float | None = None
     fitness_max_steps: Natural = 0
-    candidates_per_task: Count = 16
+    candidates_per_task: Count = 32
     episodes_per_task: Count = 32
     checkpoint_every: Count = 1
 

@@ -70,7 +70,7 @@ class DreamFitness:
     controller: Controller
     runtime: RuntimeConfig
     seed: int
-    candidates_per_task: int = 16
+    candidates_per_task: int = 32
 
     def __call__(self, solutions: NDArray[np.floating], rollouts: int, role: Role, *path: str | int) -> Scores:
         rows = torch.as_tensor(solutions, dtype=torch.float32)

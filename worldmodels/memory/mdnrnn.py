@@ -15,7 +15,7 @@ from worldmodels.memory import mixture
 from worldmodels.memory.stats import WorldStats
 from worldmodels.params import STRICT, Count, Fraction, Natural, NonNegative, Positive
 
-LOGSTD_LOW, LOGSTD_HIGH = -7.0, 2.0  # in units of WorldStats.scale
+LOGSTD_LOW, LOGSTD_HIGH = -4.0, 2.0  # in units of WorldStats.scale
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -52,7 +52,7 @@ class MDNRNNConfig:
     grad_clip: Positive = 1.0
     validation_fraction: Fraction = 0.1
     reward_weight: NonNegative = 1.0
-    terminated_weight: NonNegative = 1.0
+    terminated_weight: NonNegative = 10.0
     checkpoint_every: Count = 500
 
 
@@ -137,13 +137,12 @@ class MDNRNN(nn.Module):
             state: before the window's first step.
         """
         x = torch.cat((z, action), -1).transpose(1, 2)  # (E, L, B, Z+A)
-        inputs = x.shape[-1]
-        projected = torch.baddbmm(self.cell_bias, x.flatten(1, 2), self.cell_weight[:, :inputs])
-        projected = projected.unflatten(1, x.shape[1:3])  # (E, L, B, 4D)
+        inward, recurrent = self.cell_weight.split((x.shape[-1], self.hidden_dim), 1)  # (E, Z+A, 4D), (E, D, 4D)
+        projected = torch.baddbmm(self.cell_bias, x.flatten(1, 2), inward)  # of all steps at once
         h, c = state
         hs = []
-        for gates in projected.unbind(1):
-            h, c = _cell(torch.baddbmm(gates, h, self.cell_weight[:, inputs:]), c)
+        for gates in projected.unflatten(1, x.shape[1:3]).unbind(1):
+            h, c = _cell(torch.baddbmm(gates, h, recurrent), c)
             hs.append(h)
         out = self._heads(torch.stack(hs, 1).flatten(1, 2), x.flatten(1, 2))  # (E, L*B, O)
         return self._split(out.unflatten(1, x.shape[1:3]).transpose(1, 2), RNNState(h, c))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from worldmodels.vision.latents import LatentStore
 
 _SMALLEST = 1e-6  # a spread below this is a constant
+_SPREAD = 4.0  # standard deviations of the posterior that count as seen
 
 
 class WorldStats(nn.Module):
@@ -20,7 +21,7 @@ class WorldStats(nn.Module):
         scale: (Z,) float, unit of the mixture's targets: the changes' own standard deviation in state
             environments, 1 for a VAE's z.
         binary: (Z,) bool, dimensions that are only ever 0 or 1.
-        z_low, z_high: (Z,) float, range of z in the data.
+        z_low, z_high: (Z,) float, range of z in the data, four posterior standard deviations around mu included.
         reward_mean, reward_scale, reward_low, reward_high: () float, mean, standard deviation and range of the
             rewards of steps that did not terminate.
         terminal_reward_mean, terminal_reward_scale, terminal_reward_low, terminal_reward_high: () float, the same
@@ -75,7 +76,9 @@ def world_stats(store: LatentStore) -> WorldStats:
     ordinary, terminal = _Moments(), _Moments()
     seen = _Moments()
     for episode in store.episodes():
-        seen.add(episode.mu)
+        spread = _SPREAD * np.exp(0.5 * episode.logvar)  # dreams live in sampled z, which reaches further than mu
+        seen.add(episode.mu - spread)
+        seen.add(episode.mu + spread)
         changes.add(np.diff(episode.mu, axis=0))
         binary &= ((episode.mu == 0) | (episode.mu == 1)).all(0)
         ordinary.add(episode.reward[~episode.terminated])

@@ -12,7 +12,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import spearmanr
 
 from worldmodels.checkpoint import atomic_path
 
@@ -64,6 +63,7 @@ def dream_against_real(
     path: Path,
     dream: ArrayLike,
     real: ArrayLike,
+    rank_correlation: float,
     kinds: Sequence[str] = (),
     *,
     title: str = "Does the dream tell good controllers from bad?",
@@ -72,6 +72,7 @@ def dream_against_real(
 
     Args:
         dream, real: (N,) mean returns, unscaled.
+        rank_correlation: Spearman's, of the two.
         kinds: (N,) what each controller is ("random", "best of a round"), shown by colour and mark.
     """
     dream, real = np.asarray(dream, np.float64), np.asarray(real, np.float64)
@@ -83,7 +84,8 @@ def dream_against_real(
     for i, kind in enumerate(dict.fromkeys(names)):
         here, colour, mark = names == kind, _COLOURS[i % len(_COLOURS)], _MARKS[i % len(_MARKS)]
         ax.scatter(real[here], dream[here], s=55, c=colour, marker=mark, edgecolors="white", label=str(kind), zorder=3)
-    _label(ax, f"{title}\n{_rank_correlation(dream, real)}", "mean return in reality", "mean return in the dream")
+    subtitle = f"Spearman's ρ = {rank_correlation:.2f}, {len(dream)} controllers"
+    _label(ax, f"{title}\n{subtitle}", "mean return in reality", "mean return in the dream")
     _write(fig, path)
 
 
@@ -210,12 +212,6 @@ def _label(ax: Axes, title: str, xlabel: str, ylabel: str) -> None:
     ax.set_ylabel(ylabel, fontsize=_LABEL, color=_INK)
     if ax.get_legend_handles_labels()[0]:
         ax.legend(fontsize=_TICK, labelcolor=_INK, frameon=True, framealpha=1, edgecolor="white")
-
-
-def _rank_correlation(dream: NDArray, real: NDArray) -> str:
-    if len(dream) < 3 or np.ptp(dream) == 0 or np.ptp(real) == 0:
-        return f"Spearman's ρ undefined, {len(dream)} controllers"
-    return f"Spearman's ρ = {spearmanr(dream, real)[0]:.2f}, {len(dream)} controllers"
 
 
 def _write(fig: Figure, path: Path) -> None:

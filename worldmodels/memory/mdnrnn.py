@@ -207,9 +207,9 @@ class MDNRNN(nn.Module):
         logpi, mean, logstd, binary_logit, rest = out.split((z * k, z * k, z * k, z, 3), -1)
         reward, terminal_reward, terminated_logit = rest.unbind(-1)
         return MDNRNNOutput(
-            logpi=logpi.unflatten(-1, (z, k)),
-            mean=mean.unflatten(-1, (z, k)),
-            logstd=mixture.bound(logstd.unflatten(-1, (z, k)), LOGSTD_LOW, LOGSTD_HIGH),
+            logpi=logpi.unflatten(-1, (k, z)).mT,
+            mean=mean.unflatten(-1, (k, z)).mT,
+            logstd=mixture.bound(logstd, LOGSTD_LOW, LOGSTD_HIGH).unflatten(-1, (k, z)).mT,
             reward=reward,
             terminal_reward=terminal_reward,
             terminated_logit=terminated_logit,

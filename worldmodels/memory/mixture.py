@@ -18,14 +18,15 @@ def bound(x: Tensor, low: float, high: float) -> Tensor:
 
 def log_prob(logpi: Tensor, mean: Tensor, logstd: Tensor, target: Tensor) -> Tensor:
     """Log density of ``target`` (…, Z) in each dimension's mixture: log Σ_k π_k N(target; mean_k, std_k). (…, Z)."""
-    deviation = (target[..., None] - mean) * torch.exp(-logstd)  # (…, Z, K)
+    logpi, mean, logstd = logpi.mT, mean.mT, logstd.mT  # (…, K, Z)
+    deviation = (target[..., None, :] - mean) * torch.exp(-logstd)
     component = -0.5 * deviation.square() - logstd - _HALF_LOG_2PI
-    return torch.logsumexp(logpi + component, -1) - torch.logsumexp(logpi, -1)
+    return torch.logsumexp(logpi + component, -2) - torch.logsumexp(logpi, -2)
 
 
 def expected(logpi: Tensor, mean: Tensor) -> Tensor:
     """Mean of each dimension's mixture, (…, Z)."""
-    return (torch.softmax(logpi, -1) * mean).sum(-1)
+    return (torch.softmax(logpi.mT, -2) * mean.mT).sum(-2)
 
 
 def sample(

@@ -1,0 +1,92 @@
+"""The losses: their minima, their masks, and that nothing leaks between members."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.memory.worlds import SMALL
+from worldmodels.memory import MDNRNN, WorldStats
+from worldmodels.memory.loss import mean_losses, step_losses, total_loss
+from worldmodels.memory.windows import LatentBatch
+
+E, B, L = 2, 3, 5
+STATS = WorldStats(2, delta=1.0, scale=torch.tensor([0.5, 1.0]), binary=torch.tensor([False, True]), reward_mean=1.0)
+MODEL = MDNRNN(replace(SMALL, members=E, num_mixtures=1), 2, 1, STATS)
+
+
+def batch() -> LatentBatch:
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(E, B, L, 2, generator=rng)
+    terminated, mask = torch.zeros(E, B, L, dtype=torch.bool), torch.ones(E, B, L, dtype=torch.bool)
+    terminated[0, 0, 2] = True
+    mask[0, 0, 3:] = False
+    return LatentBatch(
+        z=z,
+        z_next=torch.stack((z[..., 0] + 1, torch.ones(E, B, L)), -1),
+        action=torch.zeros(E, B, L, 1),
+        reward=torch.where(terminated, -100.0, 3.0),
+        terminated=terminated,
+        mask=mask,
+        fresh=torch.ones(E, B, dtype=torch.bool),
+    )
+
+
+def output(data: LatentBatch, **changed):
+    made = MODEL.unroll(data.z, data.action, MODEL.initial_state(B))
+    constant = {name: torch.full((E, B, L), value) for name, value in changed.items() if name[0] != "_"}
+    shape = (E, B, L, 2, 1)
+    return made._replace(
+        logpi=torch.zeros(shape), mean=torch.full(shape, 2.0), logstd=torch.full(shape, math.log(2)), **constant
+    )._replace(binary_logit=torch.full((E, B, L, 2), math.log(4)))
+
+
+def test_likelihood_of_a_change_and_of_a_coin():
+    data = batch()
+    nll = step_losses(MODEL, output(data), data)["nll"]
+    # a change of 1 is 2 units, just the mean: density 1 / (2 sqrt(2π)); the coin's 1 has probability 4 / 5
+    wanted = (math.log(2) + 0.5 * math.log(2 * math.pi) - math.log(0.8)) / 2
+    torch.testing.assert_close(nll[data.mask], torch.full_like(nll[data.mask], wanted))
+
+
+def test_each_reward_head_learns_from_its_own_steps():
+    data = batch()
+    losses = step_losses(MODEL, output(data, reward=2.0, terminal_reward=-99.0), data)
+    assert losses["reward"].eq(0).all()  # 3 is 2 above the mean; the terminating step's -100 is not its business
+    assert losses["terminal_reward"][0, 0, 2].item() == 1
+    assert losses["terminal_reward"].sum().item() == 1
+
+
+def test_termination_is_plain_cross_entropy_so_its_minimum_is_the_true_rate():
+    data = batch()
+    logit = torch.zeros((), requires_grad=True)
+    rate = (data.terminated & data.mask).sum() / data.mask.sum()
+    for value, sign in ((rate * 0.9, -1), (rate, 0), (rate * 1.1, 1)):
+        shown = output(data)._replace(terminated_logit=(logit + torch.logit(value)).expand(E, B, L))
+        (gradient,) = torch.autograd.grad(step_losses(MODEL, shown, data)["terminated"].sum(), logit)
+        assert gradient.sign().item() == sign or abs(gradient.item()) < 1e-5 * (sign == 0)
+
+
+def test_what_is_masked_changes_nothing():
+    data, shown = batch(), output(batch())
+    other = data._replace(
+        z_next=torch.where(data.mask[..., None], data.z_next, 1e6),
+        reward=torch.where(data.mask, data.reward, 1e6),
+        terminated=data.terminated | ~data.mask,
+    )
+    one, two = (mean_losses(step_losses(MODEL, shown, d), d) for d in (data, other))
+    torch.testing.assert_close(one, two)
+
+
+def test_means_are_over_the_steps_concerned():
+    data = batch()
+    means = mean_losses(step_losses(MODEL, output(data, reward=0.0, terminal_reward=-98.0), data), data)
+    assert means["reward"].tolist() == [4, 4]
+    assert means["terminal_reward"].tolist() == [4, 0]  # member 1 saw no end: no loss, no NaN
+    assert all(loss.isfinite().all() for loss in means.values())
+
+
+def test_weights_are_obeyed():
+    losses = {name: torch.tensor(float(n)) for n, name in enumerate(("nll", "reward", "terminal_reward", "terminated"))}
+    assert total_loss(replace(SMALL, reward_weight=10.0, terminated_weight=100.0), losses).item() == pytest.approx(330)

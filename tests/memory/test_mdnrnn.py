@@ -1,0 +1,177 @@
+"""The ensemble: its recurrence, its members' independence, and what a sample means."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.memory.worlds import SMALL
+from worldmodels.checkpoint import CheckpointError, save
+from worldmodels.memory import MDNRNN, MDNRNNOutput, RNNState, WorldStats, load_memory, save_memory
+from worldmodels.params import ParamError, parse_section
+from worldmodels.seeding import torch_init
+
+E, B, L, Z, A = 3, 4, 6, 5, 2
+CONFIG = replace(SMALL, members=E)
+
+
+def make(config=CONFIG, stats: WorldStats | None = None) -> MDNRNN:
+    with torch_init(0, "test"):
+        return MDNRNN(config, Z, A, stats)
+
+
+def data(seed: int = 0) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(E, B, L, Z, generator=rng), torch.randn(E, B, L, A, generator=rng)
+
+
+def values(output: MDNRNNOutput) -> tuple[Tensor, ...]:
+    return tuple(output[:-1])
+
+
+@pytest.mark.parametrize("head_dim", [0, 16])
+def test_step_by_step_is_unroll(head_dim):
+    model, (z, action) = make(replace(CONFIG, head_dim=head_dim)), data()
+    whole = model.unroll(z, action, model.initial_state(B))
+    state = model.initial_state(B)
+    for t in range(L):
+        output = model.step(z[:, :, t], action[:, :, t], state)
+        state = output.state
+        for one, all_ in zip(values(output), values(whole), strict=True):
+            torch.testing.assert_close(one, all_[:, :, t])
+    torch.testing.assert_close(tuple(state), tuple(whole.state))
+
+
+def test_two_windows_with_the_state_carried_are_one():
+    model, (z, action) = make(), data()
+    whole = model.unroll(z, action, model.initial_state(B))
+    first = model.unroll(z[:, :, :2], action[:, :, :2], model.initial_state(B))
+    second = model.unroll(z[:, :, 2:], action[:, :, 2:], first.state)
+    torch.testing.assert_close(second.mean, whole.mean[:, :, 2:])
+    torch.testing.assert_close(tuple(second.state), tuple(whole.state))
+
+
+def test_the_cell_is_torchs_lstm():
+    model, (z, action) = make(), data()
+    lstm = torch.nn.LSTMCell(Z + A, CONFIG.hidden_dim)
+    # torch's order of gates is i, f, candidate, o, and its candidate's weights are half of ours
+    i, f, o, candidate = model.cell_weight[0].detach().chunk(4, -1)
+    weight = torch.cat((i, f, candidate / 2, o), -1).T
+    lstm.load_state_dict(
+        {
+            "weight_ih": weight[:, : Z + A],
+            "weight_hh": weight[:, Z + A :],
+            "bias_ih": torch.zeros(len(weight)),
+            "bias_hh": torch.zeros(len(weight)),
+        }
+    )
+    h = c = torch.zeros(B, CONFIG.hidden_dim)
+    for t in range(L):
+        h, c = lstm(torch.cat((z[0, :, t], action[0, :, t]), -1), (h, c))
+    torch.testing.assert_close(model.unroll(z, action, model.initial_state(B)).state.h[0], h)
+
+
+def test_an_action_changes_nothing_before_it():
+    model, (z, action) = make(), data()
+    changed = action.clone()
+    changed[:, :, 3] += 1
+    before, after = (model.unroll(z, a, model.initial_state(B)) for a in (action, changed))
+    for one, other in zip(values(before), values(after), strict=True):
+        assert torch.equal(one[:, :, :3], other[:, :, :3])
+    assert not torch.equal(before.mean[:, :, 3], after.mean[:, :, 3])
+    assert not torch.equal(before.reward[:, :, 5], after.reward[:, :, 5])
+
+
+def test_members_and_batch_rows_do_not_mix():
+    model, (z, action) = make(), data()
+    output = model.unroll(z, action, model.initial_state(B))
+    output.mean[1, 2].sum().backward()
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            assert not parameter.grad[[0, 2]].any()
+    z[1, 0] += 1
+    again = model.unroll(z, action, model.initial_state(B))
+    torch.testing.assert_close(again.mean[:, 1:], output.mean[:, 1:])
+
+
+def test_listening_is_member_0s_state():
+    model, (z, action) = make(), data()
+    state = model.unroll(z, action, model.initial_state(B)).state
+    heard = model.initial_state(B).member(0)
+    for t in range(L):
+        heard = model.listen(z[0, :, t], action[0, :, t], heard)
+    torch.testing.assert_close(tuple(heard), tuple(state.member(0)))
+
+
+def output_of(logit: float, mean: float, binary: float, shape: tuple[int, ...]) -> MDNRNNOutput:
+    components = torch.tensor([0.0, logit]).expand(*shape, 2)
+    nothing = torch.zeros(shape[:-1])
+    return MDNRNNOutput(
+        logpi=components,
+        mean=torch.tensor([0.0, mean]).expand(*shape, 2),
+        logstd=torch.full((*shape, 2), -20.0),
+        reward=nothing + 3,
+        terminal_reward=nothing - 3,
+        terminated_logit=nothing,
+        binary_logit=torch.full(shape, binary),
+        state=RNNState(nothing, nothing),
+    )
+
+
+def test_a_sample_is_a_change_in_its_unit_or_a_coin():
+    stats = WorldStats(2, delta=1.0, scale=torch.tensor([0.5, 1.0]), binary=torch.tensor([False, True]))
+    model = MDNRNN(CONFIG, 2, A, stats)
+    output = output_of(logit=50.0, mean=4.0, binary=math.log(3), shape=(1, 1000, 2))
+    z = torch.full((1, 1000, 2), 7.0)
+    uniform = torch.linspace(0.0005, 0.9995, 1000)[None, :, None].expand(1, 1000, 2)
+    drawn = model.sample(output, z, uniform, torch.zeros_like(z))
+    torch.testing.assert_close(drawn[..., 0], torch.full((1, 1000), 7 + 0.5 * 4))
+    assert set(drawn[..., 1].unique().tolist()) == {0.0, 1.0}
+    assert drawn[..., 1].mean().item() == pytest.approx(0.75, abs=0.01)
+    expected = model.expected(output, z)
+    torch.testing.assert_close(expected[0, 0], torch.tensor([9.0, 1.0]))
+
+
+def test_without_delta_the_mixture_is_z_itself():
+    model = MDNRNN(CONFIG, 2, A)
+    output = output_of(logit=50.0, mean=4.0, binary=0.0, shape=(1, 1, 2))
+    assert model.expected(output, torch.full((1, 1, 2), 7.0)).tolist() == [[[4.0, 4.0]]]
+
+
+def test_rewards_are_in_the_environments_units_and_range():
+    stats = WorldStats(
+        2, reward_mean=1.0, reward_scale=2.0, reward_high=6.5, terminal_reward_scale=10.0, terminal_reward_low=-20.0
+    )
+    model = MDNRNN(CONFIG, 2, A, stats)
+    output = output_of(0.0, 0.0, 0.0, (1, 1, 2))
+    assert model.step_reward(output).item() == 6.5  # 1 + 2 · 3 = 7, beyond the data
+    assert model.terminal_reward(output).item() == -20.0  # 10 · -3
+
+
+def test_termination_starts_from_its_true_rate():
+    model, (z, action) = make(stats=WorldStats(Z, terminated_rate=1e-3)), data()
+    with torch.no_grad():
+        model.head_weight[..., -1] = 0
+        probability = torch.sigmoid(model.unroll(z, action, model.initial_state(B)).terminated_logit)
+    torch.testing.assert_close(probability, torch.full((E, B, L), 1e-3))
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path):
+    model, (z, action) = make(stats=WorldStats(Z, delta=1.0, z_low=torch.arange(5.0))), data()
+    save_memory(tmp_path / "m.pt", model)
+    loaded = load_memory(tmp_path / "m.pt")
+    assert loaded.config == model.config
+    assert torch.equal(loaded.stats.z_low, torch.arange(5.0))
+    one, other = (m.unroll(z, action, m.initial_state(B)) for m in (model, loaded))
+    assert torch.equal(one.mean, other.mean)
+    save(tmp_path / "v.pt", {"kind": "vae"})
+    with pytest.raises(CheckpointError, match="'vae', not an M"):
+        load_memory(tmp_path / "v.pt")
+
+
+@pytest.mark.parametrize("wrong", [{"members": 0}, {"learning_rate": 0.0}, {"window": "64"}, {"epoch": 3}])
+def test_wrong_settings_are_named(wrong):
+    with pytest.raises(ParamError, match=f"mdnrnn.{next(iter(wrong))}"):
+        parse_section("mdnrnn", wrong, type(CONFIG))

@@ -1,0 +1,191 @@
+"""Training learns the world, selects the best, stops at what is not finite, and resumes to the same bytes."""
+
+import signal
+import subprocess
+import sys
+from copy import deepcopy
+from dataclasses import replace
+from math import nan
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.memory.worlds import SMALL, make_store, model_bytes, train, walk, walks
+from worldmodels.memory import MDNRNN, MDNRNNConfig, TrainingError, load_memory, open_loop, validate
+from worldmodels.memory.train import _clip
+
+ROOT = Path(__file__).parents[2]
+
+
+class Killed(Exception):
+    pass
+
+
+class Recorder:
+    """A log; raises at the call of number ``stop``."""
+
+    def __init__(self, stop: int = -1) -> None:
+        self.calls: list[tuple[int, dict[str, float]]] = []
+        self.stop = stop
+
+    def __call__(self, step, metrics):
+        if len(self.calls) == self.stop:
+            raise Killed
+        self.calls.append((step, dict(metrics)))
+
+    def named(self, name: str) -> list[float]:
+        return [metrics[name] for _, metrics in self.calls if name in metrics]
+
+
+def uninterrupted(root: Path, config: MDNRNNConfig) -> tuple[tuple[bytes, bytes], list]:
+    log = Recorder()
+    train(root, config, log=log)
+    return model_bytes(root), log.calls
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[tuple[bytes, bytes], list]:
+    return uninterrupted(tmp_path_factory.mktemp("whole"), SMALL)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    root = tmp_path_factory.mktemp("learned")
+    log = Recorder()
+    config = replace(SMALL, epochs=12, batch_size=8, hidden_dim=16, head_dim=32)
+    return train(root, config, store=walks(root / "latents", 100), log=log), log
+
+
+def test_it_learns_a_deterministic_world(learned, tmp_path):
+    model, log = learned
+    assert log.named("validation/loss")[-1] < log.named("validation/loss")[0]
+    store = make_store(tmp_path / "unseen", [walk(1000 + seed) for seed in range(60)])
+    metrics = validate(model, store, np.arange(len(store)), (0,))
+    assert metrics["reward_rmse"] < 0.05  # rewards are ±0.2
+    assert metrics["terminal_reward_rmse"] < 0.1
+    assert metrics["recall"] > 0.8 and metrics["precision"] > 0.8
+    assert 0.8 < metrics["calibration"] < 1.2
+
+
+def test_open_loop_it_beats_the_constant_and_short_horizons_are_easier(learned, tmp_path):
+    store = make_store(tmp_path / "unseen", [walk(1000 + seed) for seed in range(60)])
+    rows = open_loop(learned[0], store, np.arange(len(store)), (0,), horizons=(1, 5, 20))
+    assert [row.horizon for row in rows] == [1, 5, 20]
+    assert all(row.error < 0.5 * row.constant_error for row in rows)
+    assert rows[0].constant_error == pytest.approx(0.2, abs=1e-3)  # every step moves x by 0.2
+    assert rows[0].error < rows[2].error
+
+
+def test_a_horizon_nobody_reaches_is_left_out(learned, tmp_path):
+    store = make_store(tmp_path / "short", [walk(seed, limit=12) for seed in range(5)])
+    rows = open_loop(learned[0], store, np.arange(5), (0,), horizons=(1, 2, 5))
+    assert [row.horizon for row in rows] == [1, 2]
+
+
+def test_metrics_come_at_their_updates(tmp_path):
+    log = Recorder()
+    train(tmp_path, replace(SMALL, epochs=3, batch_size=2), log=log)
+    updates = [step for step, metrics in log.calls if "validation/loss" in metrics]
+    assert len(updates) == 3 and updates[1] == 2 * updates[0] and updates[2] == 3 * updates[0]
+    assert all(step % 20 == 0 for step, metrics in log.calls if "train/loss" in metrics)
+    assert len(log.named("train/loss")) == updates[-1] // 20
+
+
+def test_max_updates_is_a_ceiling_and_validates_at_the_end(tmp_path):
+    log = Recorder()
+    train(tmp_path, replace(SMALL, max_updates=3), log=log)
+    assert [step for step, _ in log.calls] == [3]
+    assert (tmp_path / "models/best.pt").exists()
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, whole):
+    train(tmp_path / "same")
+    train(tmp_path / "other", seed=1)
+    assert model_bytes(tmp_path / "same") == whole[0]
+    assert model_bytes(tmp_path / "other") != whole[0]
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 7])
+@pytest.mark.parametrize("stop", [0, 1])
+def test_a_stopped_run_resumes_to_the_same_bytes_and_logs(tmp_path, stop, checkpoint_every):
+    config = replace(SMALL, checkpoint_every=checkpoint_every)
+    with pytest.raises(Killed):
+        train(tmp_path / "stopped", config, log=Recorder(stop))
+    assert not (tmp_path / "stopped/models").exists()
+    log = Recorder()
+    train(tmp_path / "stopped", config, log=log)
+    wanted = uninterrupted(tmp_path / "whole", config)
+    assert (model_bytes(tmp_path / "stopped"), log.calls) == wanted
+
+
+def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
+    end_of_first_epoch = whole[1][0][0]
+    command = [sys.executable, "-m", "tests.memory.hanging_job", str(tmp_path), str(end_of_first_epoch)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == "here\n"
+        job.send_signal(signal.SIGKILL)
+    assert job.returncode == -signal.SIGKILL
+    assert not (tmp_path / "models").exists()
+    train(tmp_path)
+    assert model_bytes(tmp_path) == whole[0]
+
+
+def test_the_best_is_the_epoch_of_lowest_validation_loss(tmp_path, monkeypatch):
+    losses = iter([3.0, 1.0, 2.0])
+    monkeypatch.setattr("worldmodels.memory.train.validate", lambda *_: {"loss": next(losses)})
+    seen: list[MDNRNN] = []
+    monkeypatch.setattr(
+        "worldmodels.memory.train._Training._emit",
+        lambda self, prefix, _: seen.append(deepcopy(self.model)) if prefix == "validation" else None,
+    )
+    best = train(tmp_path, replace(SMALL, epochs=3))
+    for model, epoch in (
+        (best, 1),
+        (load_memory(tmp_path / "models/best.pt"), 1),
+        (load_memory(tmp_path / "models/last.pt"), 2),
+    ):
+        assert torch.equal(model.head_weight, seen[epoch].head_weight)
+    assert not torch.equal(seen[1].head_weight, seen[2].head_weight)
+
+
+def test_it_starts_from_the_previous_m_with_the_units_of_its_own_data(tmp_path):
+    first = train(tmp_path / "first")
+    gentle = replace(SMALL, epochs=1, learning_rate=1e-12)
+    warm = train(tmp_path / "warm", gentle, store=walks(tmp_path / "more", 25), previous=first)
+    for name, weights in first.named_parameters():
+        torch.testing.assert_close(warm.get_parameter(name), weights, rtol=0, atol=1e-6)
+    assert warm.stats.terminated_rate != first.stats.terminated_rate
+
+
+def test_a_previous_m_of_other_shapes_is_an_error(tmp_path):
+    first = train(tmp_path / "first", replace(SMALL, epochs=1))
+    with pytest.raises(TrainingError, match="hidden_dim"):
+        train(tmp_path / "second", replace(SMALL, hidden_dim=9), previous=first)
+
+
+def test_what_is_not_finite_stops_with_the_update_named_and_the_last_checkpoint_kept(tmp_path):
+    broken = [walk(seed) for seed in range(20)]
+    broken[7].reward[3] = nan
+    with pytest.raises(TrainingError, match=r"at update \d+.*learning_rate"):
+        train(tmp_path, store=make_store(tmp_path / "broken", broken))
+    assert not (tmp_path / "models").exists()
+
+
+def test_members_learn_as_if_they_were_alone():
+    """A member's gradient is clipped by its own norm."""
+    parameter = torch.nn.Parameter(torch.zeros(2, 1, 2))
+    model = torch.nn.Module()
+    model.weight = parameter
+    parameter.grad = torch.tensor([[[3.0, 4.0]], [[0.3, 0.4]]])
+    norm = _clip(model, 1.0)  # pyright: ignore[reportArgumentType]
+    torch.testing.assert_close(norm, torch.tensor([5.0, 0.5]))
+    torch.testing.assert_close(parameter.grad, torch.tensor([[[0.6, 0.8]], [[0.3, 0.4]]]))
+
+
+def test_the_global_generator_is_left_alone(tmp_path):
+    before = torch.get_rng_state()
+    train(tmp_path, replace(SMALL, epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)

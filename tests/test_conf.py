@@ -35,7 +35,7 @@ def test_the_defaults_stand_once_in_code_and_once_in_conf() -> None:
         assert base[name] == {f.name: getattr(defaults, f.name) for f in fields(config) if f.name not in chosen}, name
 
 
-@pytest.mark.parametrize(("env", "mode"), product(ENVS, MODES))
+@pytest.mark.parametrize(("env", "mode"), list(product(ENVS, MODES)))
 def test_every_environment_in_every_mode_is_accepted(env: str, mode: str) -> None:
     params = composed(f"env={env}", f"mode={mode}")
     check_params(params)

@@ -7,29 +7,34 @@ from typing import Any
 
 from dvc.api import exp_show
 
-METRIC = "return_mean"
+METRIC = "results/evaluate/metrics.json:return_mean"  # the stage collect has a return_mean too
+
+Group = tuple[str, str, str]
 
 
-def scores(experiments: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], dict[int, float]]:
-    """Score by seed, of every environment and mode; experiments without a score are passed over, the latest counts."""
-    found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+def scores(experiments: Iterable[Mapping[str, Any]]) -> dict[Group, dict[int, float]]:
+    """Score by seed, of every environment, id and mode. Experiments without a score are passed over; of two with the
+    same seed the first listed counts, which is the workspace's, then the latest.
+    """
+    found: dict[Group, dict[int, float]] = defaultdict(dict)
     for row in experiments:
-        values = [value for name, value in row.items() if name.split(":")[-1] == METRIC]
-        score = next((value for value in values if isinstance(value, int | float)), None)
-        if score is not None and isinstance(row.get("run.seed"), int | float):
-            found[str(row["run.env"]), str(row["run.mode"])].setdefault(int(row["run.seed"]), float(score))
+        score, seed = row.get(METRIC), row.get("run.seed")
+        if isinstance(score, int | float) and isinstance(seed, int | float):
+            group = (str(row["run.env"]), str(row["env.id"]), str(row["run.mode"]))
+            found[group].setdefault(int(seed), float(score))
     return dict(found)
 
 
-def table(found: Mapping[tuple[str, str], Mapping[int, float]]) -> str:
-    """One line per environment and mode."""
-    lines = [f"{'environment':24}{'mode':10}{'mean':>9}{'std over seeds':>16}{'min':>9}{'max':>9}  seeds"]
-    for (env, mode), by_seed in sorted(found.items()):
+def table(found: Mapping[Group, Mapping[int, float]]) -> str:
+    """One line per environment, id and mode."""
+    lines = [f"{'environment':24}{'id':20}{'mode':10}{'mean':>9}{'std over seeds':>16}{'min':>9}{'max':>9}  seeds"]
+    for (env, name, mode), by_seed in sorted(found.items()):
         values = list(by_seed.values())
         std = f"{statistics.stdev(values):.1f}" if len(values) > 1 else "-"
         seeds = ", ".join(str(seed) for seed in sorted(by_seed))
         mean, low, high = statistics.mean(values), min(values), max(values)
-        lines.append(f"{env:24}{mode:10}{mean:9.1f}{std:>16}{low:9.1f}{high:9.1f}  {seeds}")
+        labels = f"{env:24}{name.split('/')[-1]:20}{mode:10}"
+        lines.append(f"{labels}{mean:9.1f}{std:>16}{low:9.1f}{high:9.1f}  {seeds}")
     return "\n".join(lines)
 
 

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -193,3 +195,19 @@ def test_bfloat16_is_the_same_dream_but_for_rounding():
     np.testing.assert_allclose(rounded.z, exact.z, atol=0.005)
     np.testing.assert_allclose(rounded.rnn.c, exact.rnn.c, atol=0.02)
     np.testing.assert_allclose(rounded_reward, reward, atol=0.02)
+
+
+@pytest.mark.parametrize("changed", [{"precision": "bfloat16"}, {"precision": "auto"}, {"compile": True}], ids=str)
+def test_returns_agree_with_float32_within_their_standard_error(changed):
+    if "compile" in changed and shutil.which("c++") is None and shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler")
+    memory, solutions, rollouts = small_mdnrnn(), 0.3 * torch.randn(6, 20, generator=rng(1)), 256
+    exact, other = (
+        dream_of(memory, Origin(spread=0.5), horizon=60, **config).returns(feedback, solutions, rollouts, rng())
+        for config in ({}, changed)
+    )
+    error = exact.returns.std(dim=1) / rollouts**0.5  # (P,), of each candidate's mean
+    assert (error > 0).all()
+    assert ((other.returns.mean(1) - exact.returns.mean(1)).abs() < error).all()
+    if changed == {"precision": "bfloat16"}:
+        assert not torch.equal(other.returns, exact.returns)  # it did multiply in other numbers

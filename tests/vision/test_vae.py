@@ -114,15 +114,16 @@ def test_a_pixel_off_the_mean_frame_counts_more():
     assert error(21, 8.0) == pytest.approx(0.01, rel=1e-4)
 
 
-def test_it_overfits_one_batch(rng):
-    config = VAEConfig(z_dim=8, width=4, beta=0.1)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_overfits_one_batch(rng, precision):
+    config = VAEConfig(z_dim=8, width=4, beta=0.1, precision=precision)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         vae = VAE(config)
     pixels = frames_to_float(torch.from_numpy(squares(2)))
     optimizer = torch.optim.Adam(vae.parameters(), lr=3e-3)
     errors = []
-    for _ in range(250):
+    for _ in range(400):
         reconstruction, mu, logvar = vae(pixels, torch.randn(2, 8, generator=rng))
         loss, parts = loss_of(config, pixels, reconstruction, mu, logvar)
         optimizer.zero_grad()

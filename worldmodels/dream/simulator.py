@@ -17,6 +17,7 @@ from worldmodels.dream.starts import Starts
 from worldmodels.dream.state import DreamResult, DreamState, Noise
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
 from worldmodels.params import STRICT, Count, NonNegative, Positive
+from worldmodels.precision import Precision, product_dtype
 
 Act = Callable[[Tensor, Tensor], Tensor]
 """(solutions (P, N), features (P, R, F)) → encoded actions (P, R, A)."""
@@ -34,8 +35,11 @@ class DreamConfig:
         starts: dreams start at recorded episode starts, or at any recorded state.
         end_on_leaving: a dream that leaves the range of the data terminates there.
         range_margin: how far beyond the data's range a dream may go, in units of that range, per dimension.
-        precision: of M's matrix products. ``bfloat16`` is up to twice as fast where the hardware has it; the cell
-            state and z stay float32, yet z strays from the other precision's by half a percent of a step.
+        precision: of M's matrix products (``worldmodels.precision``). ``bfloat16`` is up to twice as fast where the
+            hardware has it; the cell state and z stay float32, yet z strays from the other precision's by half a
+            percent of a step.
+        compile: let torch.compile fuse a step. It takes each worker ten seconds at its start and needs a C++
+            compiler on CPUs; it pays in bfloat16 and in searches of an hour.
         max_batch: most dreams at once, though never less than one candidate's; more are done in turn.
     """
 
@@ -44,7 +48,8 @@ class DreamConfig:
     starts: Literal["episode", "any"] = "episode"
     end_on_leaving: bool = True
     range_margin: NonNegative = 0.1
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
+    compile: bool = False
     max_batch: Count = 4096
 
 
@@ -61,15 +66,17 @@ class Dream:
     def __init__(
         self, memory: MDNRNN, starts: Starts | None, config: DreamConfig, features: Literal["z", "zh"] = "zh"
     ) -> None:
-        self.memory = memory
+        initial = memory.initial_state(1).h  # (E, 1, D)
+        self.members, self._device = len(initial), initial.device
+        dtype = product_dtype(config.precision, self._device)
+        self.memory = memory if dtype == torch.float32 else memory.in_precision(dtype)
         self.config = config
         self._starts = starts
         self._sees_h = features == "zh"
         self._low, self._high = _range(memory.stats.z_low, memory.stats.z_high, config.range_margin)
-        initial = memory.initial_state(1).h  # (E, 1, D)
-        self.members, self._device = len(initial), initial.device
         self.z_dim = len(self._low)
         self.feature_dim = self.z_dim + initial.shape[-1] * self._sees_h
+        self._step = torch.compile(self.step, dynamic=True) if config.compile else self.step
 
     def draw(self, rollouts: int, generator: torch.Generator) -> tuple[Tensor, Noise]:
         """All that chance decides in ``rollouts`` dreams: starts (R, Z), and noise of leading shape (horizon, R)."""
@@ -100,15 +107,14 @@ class Dream:
         Returns:
             The next state, reward (E, B) unscaled, terminated (E, B) bool.
         """
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            output = self.memory.step(state.z, action, state.rnn)
-            heard = self._listen(state, action)
+        output = self.memory.step(state.z, action, state.rnn)
+        heard = self._listen(state, action)
         z = self.memory.sample(output, state.z, noise.uniform, noise.normal, self.config.temperature)
         terminated = noise.end < output.terminated_logit.sigmoid()
         if self.config.end_on_leaving:
             terminated = terminated | ~((z >= self._low) & (z <= self._high)).all(-1)  # NaN has left, too
         reward = torch.where(terminated, self.memory.terminal_reward(output), self.memory.step_reward(output))
-        return DreamState(z, output.state, heard), reward.float(), terminated
+        return DreamState(z, output.state, heard), reward, terminated
 
     def _listen(self, state: DreamState, action: Tensor) -> RNNState | None:
         if state.heard is None:
@@ -146,7 +152,7 @@ class Dream:
                     break
             seen.index_copy_(0, rows.index.flatten(), self.features(state).flatten(0, 1))
             action = act(solutions, seen[:-1].view(len(solutions), len(start), -1))  # (P, R, A)
-            state, reward, terminated = self.step(state, rows.take(action), noise.at(t, rows.rollout))
+            state, reward, terminated = self._step(state, rows.take(action), noise.at(t, rows.rollout))
             rows.record(reward, terminated)
         return rows.result()
 

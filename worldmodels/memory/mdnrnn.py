@@ -3,6 +3,7 @@
 Shapes: E members, B batch, L window, Z latent, A action, K mixtures, D hidden.
 """
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -126,8 +127,19 @@ class MDNRNN(nn.Module):
 
     def initial_state(self, batch: int) -> RNNState:
         """The state before an episode's first step: zeros (E, B, D)."""
-        zeros = self.cell_weight.new_zeros(self.members, batch, self.hidden_dim)
+        shape = (self.members, batch, self.hidden_dim)
+        zeros = torch.zeros(shape, device=self.cell_weight.device)
         return RNNState(zeros, zeros)
+
+    def in_precision(self, dtype: torch.dtype) -> "MDNRNN":
+        """The same M with its weights, and so its matrix products, in ``dtype``: to dream with, not to train.
+
+        States, statistics and outputs stay float32.
+        """
+        memory = copy.deepcopy(self).requires_grad_(False)
+        for weight in memory.parameters():
+            weight.data = weight.data.to(dtype)
+        return memory
 
     def unroll(self, z: Tensor, action: Tensor, state: RNNState) -> MDNRNNOutput:
         """A window of known steps (teacher forcing).
@@ -138,7 +150,7 @@ class MDNRNN(nn.Module):
         """
         x = torch.cat((z, action), -1).transpose(1, 2)  # (E, L, B, Z+A)
         inward, recurrent = self.cell_weight.split((x.shape[-1], self.hidden_dim), 1)  # (E, Z+A, 4D), (E, D, 4D)
-        projected = torch.baddbmm(self.cell_bias, x.flatten(1, 2), inward)  # of all steps at once
+        projected = _affine(x.flatten(1, 2), inward, self.cell_bias)  # of all steps at once
         h, c = state
         hs = []
         for gates in projected.unflatten(1, x.shape[1:3]).unbind(1):
@@ -150,8 +162,7 @@ class MDNRNN(nn.Module):
     def step(self, z: Tensor, action: Tensor, state: RNNState) -> MDNRNNOutput:
         """One step of ``unroll``: z (E, B, Z), action (E, B, A)."""
         x = torch.cat((z, action), -1)
-        gates = torch.baddbmm(self.cell_bias, torch.cat((x, state.h), -1), self.cell_weight)  # (E, B, 4D)
-        h, c = _cell(gates, state.c)
+        h, c = _cell(_affine(torch.cat((x, state.h), -1), self.cell_weight, self.cell_bias), state.c)
         return self._split(self._heads(h, x), RNNState(h, c))
 
     def listen(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
@@ -163,8 +174,8 @@ class MDNRNN(nn.Module):
         Args:
             z: (B, Z). action: (B, A). state: of member 0, (B, D); ``initial_state(B).member(0)`` at first.
         """
-        gates = torch.addmm(self.cell_bias[0], torch.cat((z, action, state.h), -1), self.cell_weight[0])
-        return RNNState(*_cell(gates, state.c))
+        x = torch.cat((z, action, state.h), -1)[None]  # (1, B, Z+A+D)
+        return RNNState(*_cell(_affine(x, self.cell_weight[:1], self.cell_bias[:1])[0], state.c))
 
     def sample(
         self, output: MDNRNNOutput, z: Tensor, uniform: Tensor, normal: Tensor, temperature: float = 1.0
@@ -198,9 +209,9 @@ class MDNRNN(nn.Module):
     def _heads(self, h: Tensor, x: Tensor) -> Tensor:
         """All outputs of every member, (E, N, O), from h (E, N, D) and x = [z, action] (E, N, Z+A)."""
         if self.config.head_dim:
-            hidden = torch.baddbmm(self.hidden_bias, torch.cat((h, x), -1), self.hidden_weight)
+            hidden = _affine(torch.cat((h, x), -1), self.hidden_weight, self.hidden_bias)
             h = silu(layer_norm(hidden, hidden.shape[-1:]))
-        return torch.baddbmm(self.head_bias, h, self.head_weight)
+        return _affine(h, self.head_weight, self.head_bias)
 
     def _split(self, out: Tensor, state: RNNState) -> MDNRNNOutput:
         z, k = self.z_dim, self.config.num_mixtures
@@ -216,6 +227,11 @@ class MDNRNN(nn.Module):
             binary_logit=binary_logit,
             state=state,
         )
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (E, N, I) · weight (E, I, O) + bias (E, 1, O), multiplied in the weights' precision, given in float32."""
+    return torch.baddbmm(bias, x.to(weight.dtype), weight).float()
 
 
 def _cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

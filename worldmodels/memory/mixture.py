@@ -43,10 +43,14 @@ def sample(
     Returns:
         (…, Z).
     """
-    # over a short last dimension softmax is five times slower than over the one before
-    weights = torch.softmax(logpi.mT / temperature, -2).cumsum(-2)  # (…, K, Z)
-    # the last weight is 1 but for rounding: leaving it out keeps the index below K
-    component = (weights[..., :-1, :] <= uniform[..., None, :]).sum(-2)[..., None]  # (…, Z, 1)
-    chosen_mean = mean.gather(-1, component).squeeze(-1)
-    chosen_logstd = logstd.gather(-1, component).squeeze(-1)
+    weights = torch.softmax(
+        logpi.mT / temperature, -2
+    )  # (…, K, Z): over a short last dimension it is five times slower
+    components = zip(weights.unbind(-2), mean.unbind(-1), logstd.unbind(-1), strict=True)  # (…, Z) each
+    cumulated, chosen_mean, chosen_logstd = next(components)
+    for weight, component_mean, component_logstd in components:  # a gather costs more than going through a handful
+        beyond = uniform >= cumulated
+        chosen_mean = torch.where(beyond, component_mean, chosen_mean)
+        chosen_logstd = torch.where(beyond, component_logstd, chosen_logstd)
+        cumulated = cumulated + weight
     return chosen_mean + normal * torch.exp(chosen_logstd) * math.sqrt(temperature)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodels.params import STRICT, Count, Fraction, NonNegative, Positive
+from worldmodels.precision import Precision, autocast
 from worldmodels.vision.base import Vision, frames_to_float, sample_z
 
 
@@ -23,6 +24,7 @@ class VAEConfig:
         free_bits: nats per latent dimension which the KL of a frame may have without being penalised.
         foreground_weight: a pixel whose distance from the data's mean frame is d, in [0, 1], counts
             1 + foreground_weight · d times; 0 counts all pixels alike. Keeps a ball on the screen from being lost.
+        precision: of the convolutions and matrix products, in training and ever after (``worldmodels.precision``).
         learning_rate: Adam's.
         batch_size: frames per update.
         epochs: passes over the training frames.
@@ -38,6 +40,7 @@ class VAEConfig:
     beta: NonNegative = 1.0
     free_bits: NonNegative = 0.5
     foreground_weight: NonNegative = 0.0
+    precision: Precision = "auto"
     learning_rate: Positive = 1e-4
     batch_size: Count = 100
     epochs: Count = 10
@@ -50,7 +53,7 @@ class VAEConfig:
 class VAE(Vision):
     """V of the paper: 64×64×3 → conv 31, 14, 6, 2 → (mu, logvar) → z → deconv 5, 13, 30, 64 → 64×64×3.
 
-    On CUDA the layers run under bfloat16 autocast; (mu, logvar), pixels and the loss are float32 everywhere.
+    Layers run in ``config.precision``; (mu, logvar), pixels and the loss are float32 whatever it is.
     """
 
     kind = "vae"
@@ -86,14 +89,14 @@ class VAE(Vision):
 
     def posterior_of(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, 64, 64) in [0, 1] to (mu, logvar), both (B, Z) float32."""
-        with self._autocast(pixels):
+        with autocast(self.config.precision, pixels.device):
             both = self.posterior(self.encoder(pixels))  # (B, 2Z)
         mu, logvar = both.float().chunk(2, dim=1)
         return mu, logvar
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, Z) to pixels (B, 3, 64, 64) float32 in [0, 1]."""
-        with self._autocast(z):
+        with autocast(self.config.precision, z.device):
             small = one_pixel_deconv(self.first_deconv, self.expand(z))  # (B, 4 width, 5, 5)
             logits = self.decoder(small)
         return torch.sigmoid(logits.float())
@@ -106,10 +109,6 @@ class VAE(Vision):
     def settings(self) -> dict[str, Any]:
         """The configuration as a dict."""
         return asdict(self.config)
-
-    @staticmethod
-    def _autocast(like: Tensor) -> torch.autocast:
-        return torch.autocast(like.device.type, torch.bfloat16, enabled=like.device.type == "cuda")
 
 
 def one_pixel_deconv(layer: nn.ConvTranspose2d, pixel: Tensor) -> Tensor:

@@ -1,0 +1,43 @@
+"""V, M and C of the paper's sizes driving in the real CarRacing, in one process."""
+
+import numpy as np
+import torch
+
+from benchmarks import paper
+from benchmarks.collect import FAST, STOCK
+from benchmarks.measure import Result, Way, compare, single_threaded
+from worldmodels.control import Agent, Controller
+from worldmodels.environment import EnvConfig, RandomPolicy, score, spec_of
+from worldmodels.vision import VAE, VAEConfig
+
+STEPS, TOGETHER = 60, 8
+SEEDS = list(range(TOGETHER))
+
+
+def run(device: torch.device) -> list[Result]:  # noqa: ARG001 (always on the CPU)
+    """Eight environments side by side against one after the other."""
+    ways = {
+        "ours": single_threaded(play(FAST, agent(VAEConfig()), TOGETHER)),
+        "naive": single_threaded(play(STOCK, agent(VAEConfig(precision="float32")), 1)),
+        "limit": single_threaded(play(FAST, RandomPolicy(spec_of(FAST)), TOGETHER)),
+    }
+    note = f"one process, {TOGETHER} environments; stock environment, batch of one; environment alone"
+    return [compare("agent", ways, unit="steps/s", note=note, repeats=3)]
+
+
+def agent(config: VAEConfig) -> Agent:
+    """The three with their first weights."""
+    controller = Controller(widths=(paper.Z + paper.D, paper.A), features="zh", action="box")
+    rows = np.zeros((1, controller.num_params), np.float32)
+    return Agent(spec_of(FAST), VAE(config).eval(), paper.memory(), controller, rows)
+
+
+def play(env: EnvConfig, policy: Agent | RandomPolicy, together: int) -> Way:
+    """Episodes of ``STEPS`` steps, so many at a time."""
+    seeds = SEEDS[:2] if together == 1 else SEEDS
+
+    def work() -> float:
+        groups = [seeds[i : i + together] for i in range(0, len(seeds), together)]
+        return sum(one.length for group in groups for one in score(env, policy, group, STEPS))
+
+    return work

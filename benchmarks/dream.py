@@ -1,0 +1,96 @@
+"""A generation's dreams: 64 candidates × 16 rollouts at the paper's sizes."""
+
+import torch
+from torch import nn
+from torch.distributions import Categorical, Normal
+
+from benchmarks import paper
+from benchmarks.measure import Result, Way, compare, matrix_products, single_threaded
+from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.precision import Precision, product_dtype
+
+HORIZON = 100  # a tenth of a generation: the rate does not depend on it
+NAIVE_STEPS = 300
+
+
+def run(device: torch.device) -> list[Result]:
+    """In float32, and in bfloat16 where the hardware has it, without and with torch.compile."""
+    results = [measure("dream_float32", device, "float32")]
+    if product_dtype("auto", device) == torch.bfloat16:
+        results.append(measure("dream_compiled", device, "auto", compiled=True))
+    return [*results, measure("dream", device, "auto")]
+
+
+def measure(path: str, device: torch.device, precision: Precision, *, compiled: bool = False) -> Result:
+    """Dream steps per second of one setting."""
+    config = DreamConfig(horizon=HORIZON, end_on_leaving=False, precision=precision, compile=compiled, max_batch=2**16)
+    dtype = product_dtype(precision, device)
+    ways = {
+        "ours": on_workers(config) if device.type == "cpu" else in_one_batch(config, device),
+        "naive": single_threaded(naive(device)),
+        "limit": matrix_products(paper.DREAM_FLOP, dtype, device),
+    }
+    how = f"{str(dtype).removeprefix('torch.')}{', compiled' if compiled else ''}"
+    return compare(path, ways, unit="steps/s", note=f"{how}; one rollout at a time; matrix products alone")
+
+
+def on_workers(config: DreamConfig) -> Way:
+    """As the controller's stage does it on CPUs: one thread per worker process."""
+    from worldmodels.control import Controller, DreamFitness  # brings Gymnasium
+    from worldmodels.runtime import RuntimeConfig
+    from worldmodels.seeding import Role
+
+    fitness = DreamFitness(
+        dream=Dream(paper.memory(), _Origin(), config),  # type: ignore[arg-type]
+        controller=Controller(widths=(paper.Z + paper.D, paper.A), features="zh", action="box"),
+        runtime=RuntimeConfig(),
+        seed=0,
+    )
+    solutions = paper.solutions().numpy()
+
+    def work() -> float:
+        return float(fitness(solutions, paper.ROLLOUTS, Role.FITNESS).lengths.sum())
+
+    return work
+
+
+def in_one_batch(config: DreamConfig, device: torch.device) -> Way:
+    """As the controller's stage does it on an accelerator."""
+    dream = Dream(paper.memory(device=device), _Origin(), config)  # type: ignore[arg-type]
+    solutions, generator = paper.solutions().to(device), torch.Generator().manual_seed(0)
+
+    def work() -> float:
+        return float(dream.returns(paper.act, solutions, paper.ROLLOUTS, generator).lengths.sum())
+
+    return work
+
+
+class _Origin:
+    def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(count, paper.Z, generator=generator)
+
+
+def naive(device: torch.device) -> Way:
+    """One rollout at a time with torch's own cell and distributions, as most ports of the paper have it."""
+    cell = nn.LSTMCell(paper.Z + paper.A, paper.D).to(device)
+    head = nn.Linear(paper.D, 3 * paper.K * paper.Z + 2).to(device)
+    controller = nn.Linear(paper.Z + paper.D, paper.A).to(device)
+
+    @torch.inference_mode()
+    def work() -> float:
+        z = torch.randn(1, paper.Z, device=device)
+        h = c = torch.zeros(1, paper.D, device=device)
+        total = 0.0
+        for _ in range(NAIVE_STEPS):
+            action = torch.tanh(controller(torch.cat((z, h), 1)))
+            h, c = cell(torch.cat((z, action), 1), (h, c))
+            mixture, reward, end = head(h).split((3 * paper.K * paper.Z, 1, 1), 1)
+            logpi, mean, logstd = mixture.view(3, paper.Z, paper.K)
+            component = Categorical(logits=logpi).sample()[:, None]
+            z = Normal(mean.gather(1, component), logstd.gather(1, component).exp()).sample().T
+            total += reward.item()
+            if torch.rand(()).item() < torch.sigmoid(end - 1e3).item():  # never, so that all dreams are as long
+                break
+        return NAIVE_STEPS
+
+    return work

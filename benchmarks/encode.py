@@ -1,0 +1,50 @@
+"""Encoding recorded frames at the paper's sizes."""
+
+import torch
+
+from benchmarks import paper
+from benchmarks.measure import Result, Way, compare, matrix_products
+from benchmarks.vae_train import Stock
+from worldmodels.precision import product_dtype
+from worldmodels.vision.encode import EncodeConfig, encode_observations
+from worldmodels.vision.vae import VAE, VAEConfig
+
+FRAMES, NAIVE_FRAMES = 2048, 128
+
+
+def run(device: torch.device) -> list[Result]:
+    """In bfloat16 where the hardware has it."""
+    dtype = product_dtype("auto", device)
+    ways = {
+        "ours": ours(device),
+        "naive": naive(device),
+        "limit": matrix_products(paper.ENCODER_FLOP, dtype, device),
+    }
+    note = f"{str(dtype).removeprefix('torch.')}; a frame at a time in float32; matrix products alone"
+    return [compare("encode", ways, unit="frames/s", note=note)]
+
+
+def ours(device: torch.device) -> Way:
+    """The product's, from uint8 frames to (mu, logvar)."""
+    vision, frames = VAE(VAEConfig()).to(device).eval(), paper.frames(FRAMES)
+
+    def work() -> float:
+        encode_observations(vision, frames, EncodeConfig().batch_size, device)
+        return FRAMES
+
+    return work
+
+
+def naive(device: torch.device) -> Way:
+    """A frame at a time, through the stock layers."""
+    vision, frames = Stock().to(device).eval(), paper.frames(NAIVE_FRAMES)
+
+    @torch.inference_mode()
+    def work() -> float:
+        for frame in frames:
+            pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].to(device).float() / 255
+            for tensor in vision.encode(pixels):
+                tensor.cpu().numpy()
+        return NAIVE_FRAMES
+
+    return work

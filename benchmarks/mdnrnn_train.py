@@ -1,0 +1,70 @@
+"""Training M at the paper's sizes: 100 lanes, windows of 64 steps."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+from benchmarks import paper
+from benchmarks.measure import Result, Way, compare, matrix_products
+from worldmodels.checkpoint import Scratch
+from worldmodels.memory.mdnrnn import MDNRNNConfig
+from worldmodels.memory.train import train_memory
+
+WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS = 64, 100, 4, 16
+
+
+def run(device: torch.device) -> list[Result]:
+    """In the product's default precision."""
+    config = MDNRNNConfig(window=WINDOW, epochs=1, validation_fraction=0.01)
+    dtype = torch.float32
+    ways = {
+        "ours": ours(device, config),
+        "naive": naive(device),
+        "limit": matrix_products(paper.MEMORY_TRAINING_FLOP, dtype, device),
+    }
+    note = f"{str(dtype).removeprefix('torch.')}; one window at a time in float32; matrix products alone"
+    return [compare("mdnrnn_train", ways, unit="steps/s", note=note)]
+
+
+def ours(device: torch.device, config: MDNRNNConfig) -> Way:
+    """The product's training of one epoch, from files to files, validation on one episode included."""
+    home = tempfile.TemporaryDirectory()
+    store = paper.latents(Path(home.name) / "latents", EPISODES + 1, WINDOWS_PER_EPISODE * WINDOW)
+
+    def work() -> float:
+        folder = Path(home.name) / "models"
+        scratch = Scratch(folder, "mdnrnn", "benchmark")
+        train_memory(store, config, seed=0, scratch=scratch, log=lambda *_: None, device=device, folder=folder)
+        scratch.clear()
+        return EPISODES * WINDOWS_PER_EPISODE * WINDOW
+
+    return work
+
+
+def naive(device: torch.device) -> Way:
+    """torch's own LSTM and distributions, a window at a time."""
+    lstm = nn.LSTM(paper.Z + paper.A, paper.D, batch_first=True).to(device)
+    head = nn.Linear(paper.D, 3 * paper.K * paper.Z + 2).to(device)
+    parameters = [*lstm.parameters(), *head.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=1e-3)
+    z, action = torch.randn(1, WINDOW + 1, paper.Z), torch.randn(1, WINDOW, paper.A)
+    reward, end = torch.randn(1, WINDOW), torch.zeros(1, WINDOW)
+
+    def work() -> float:
+        for _ in range(NAIVE_WINDOWS):
+            before, after, act = z[:, :-1].to(device), z[:, 1:].to(device), action.to(device)
+            out = head(lstm(torch.cat((before, act), -1))[0])
+            logpi, mean, logstd = out[..., :-2].unflatten(-1, (3, paper.Z, paper.K)).unbind(-3)
+            mixture = MixtureSameFamily(Categorical(logits=logpi), Normal(mean, logstd.exp()))
+            loss = -mixture.log_prob(after).mean() + (out[..., -2] - reward.to(device)).square().mean()
+            loss = loss + nn.functional.binary_cross_entropy_with_logits(out[..., -1], end.to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+        return NAIVE_WINDOWS * WINDOW
+
+    return work

@@ -1,0 +1,144 @@
+"""Measuring several ways of doing one thing side by side."""
+
+import gc
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+import torch
+
+try:
+    import psutil
+except ModuleNotFoundError:  # where there is nothing but torch and numpy, other load goes unseen
+    psutil = None
+
+Way = Callable[[], float]
+"""Does a piece of work and returns how many units it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One row of the table. Rates are medians over the repeats, in ``unit``.
+
+    Attributes:
+        ratio: ours to naive; of ``cma`` its share of a dream generation.
+        fraction_of_limit: ours to limit.
+        spread: of each way, (largest - smallest) / median.
+        other_load: cores that somebody else kept busy meanwhile; None where that cannot be seen.
+        note: what was compared.
+    """
+
+    path: str
+    ours: float
+    naive: float | None
+    limit: float | None
+    ratio: float | None
+    fraction_of_limit: float | None
+    unit: str
+    note: str = ""
+    spread: dict[str, float] = field(default_factory=dict)
+    other_load: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON has them."""
+        return asdict(self)
+
+
+def compare(path: str, ways: Mapping[str, Way], *, unit: str, note: str = "", repeats: int = 5) -> Result:
+    """Time ``ours``, ``naive`` and ``limit`` in turn, ``repeats`` times over, after one warm-up of each."""
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for work in ways.values():
+        work()
+    load = Load()
+    for _ in range(repeats):
+        for name, work in ways.items():
+            rates[name].append(rate(work))
+    middle = {name: median(values) for name, values in rates.items()}
+    return row(
+        path,
+        middle["ours"],
+        middle.get("naive"),
+        middle.get("limit"),
+        unit=unit,
+        note=note,
+        spread={name: (max(values) - min(values)) / middle[name] for name, values in rates.items()},
+        other_load=load.of_others(),
+    )
+
+
+def row(path: str, ours: float, naive: float | None, limit: float | None, **rest: Any) -> Result:
+    """A ``Result`` with its ratios."""
+    ratio, fraction = (ours / other if other else None for other in (naive, limit))
+    return Result(path=path, ours=ours, naive=naive, limit=limit, ratio=ratio, fraction_of_limit=fraction, **rest)
+
+
+def rate(work: Way) -> float:
+    """Units per second of one call."""
+    gc.collect()
+    started = time.perf_counter()
+    units = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return units / (time.perf_counter() - started)
+
+
+class Load:
+    """What other processes did from here on."""
+
+    def __init__(self) -> None:
+        self._busy, self._own, self._since = _busy(), _own(), time.monotonic()
+
+    def of_others(self) -> float | None:
+        """Cores that they kept busy on average, time stolen by other guests of the host included."""
+        if psutil is None:
+            return None
+        wall = time.monotonic() - self._since
+        return max(0.0, (_busy() - self._busy - (_own() - self._own)) / wall)
+
+
+def _busy() -> float:
+    """CPU seconds of the whole machine that were not idle."""
+    if psutil is None:
+        return 0.0
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
+
+
+def _own() -> float:
+    """CPU seconds of this process and its children, the living and the dead."""
+    if psutil is None:
+        return 0.0
+    here = psutil.Process()
+    mine = [here, *here.children(recursive=True)]
+    times = [process.cpu_times() for process in mine if process.is_running()]
+    return sum(sum(one[:4]) if os.name == "posix" else one.user + one.system for one in times)
+
+
+def matrix_products(flop_per_unit: float, dtype: torch.dtype, device: torch.device, size: int = 2048) -> Way:
+    """The limit of all that multiplies matrices: large products alone, counted in units of so many FLOP."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    products = 10 if device.type == "cpu" else 1000
+
+    def work() -> float:
+        for _ in range(products):
+            a @ b
+        return products * 2.0 * size**3 / flop_per_unit
+
+    return work
+
+
+def single_threaded(work: Way) -> Way:
+    """The same on one thread, which is faster for work in small pieces."""
+
+    def alone() -> float:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return work()
+        finally:
+            torch.set_num_threads(threads)
+
+    return alone

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 
-from pydantic.dataclasses import dataclass
-
 from stages.stage import Job, RunConfig, run_stage
 from worldmodels.checkpoint import Scratch, write_json
 from worldmodels.control import ControllerConfig, EvaluateConfig
 from worldmodels.dream import DreamConfig
 from worldmodels.environment import CollectConfig, EnvConfig, collect, spec_of
 from worldmodels.memory import MDNRNNConfig
-from worldmodels.params import PARAMS_FILE, STRICT, ParamError, parse_section, read_params
+from worldmodels.params import PARAMS_FILE, ParamError, parse_section, read_params, settings
 from worldmodels.runtime import RuntimeConfig
 from worldmodels.vision import EncodeConfig, VAEConfig
 
@@ -28,7 +26,7 @@ SECTIONS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class RoundConfig:
     """One entry of the section ``rounds``.
 

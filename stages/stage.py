@@ -9,14 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic.dataclasses import dataclass as config_dataclass
-
 from worldmodels.checkpoint import Scratch, digest
-from worldmodels.params import STRICT, Natural, UserError, load_section, read_params
+from worldmodels.params import Natural, UserError, load_section, read_params, settings
 from worldmodels.runtime import RuntimeConfig
 
 
-@config_dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class RunConfig:
     """What this run is.
 

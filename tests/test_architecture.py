@@ -12,6 +12,7 @@ LAYERS = {
     "records": 0,
     "params": 0,
     "precision": 0,
+    "progress": 0,
     "seeding": 0,
     "checkpoint": 0,
     "runtime": 0,

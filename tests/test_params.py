@@ -2,12 +2,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
-from worldmodels.params import STRICT, Count, Fraction, ParamError, Positive, load_section
+from worldmodels.params import Count, Fraction, ParamError, Positive, load_section, settings
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class Example:
     epochs: Count = 10
     rate: Positive = 1e-4

@@ -2,32 +2,51 @@
 
 A configuration dataclass stands beside what it configures and is declared
 
-    @dataclass(frozen=True, kw_only=True, config=STRICT)
+    @settings
     class VAEConfig:
         epochs: Count = 10
-
-with ``dataclass`` from pydantic, so that types and ranges are checked on construction too.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, dataclass_transform
 
-from omegaconf import OmegaConf
-from pydantic import ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+if TYPE_CHECKING:
+    import pydantic
+    from pydantic import Field
+    from pydantic_core import ErrorDetails
+else:
+    try:
+        import pydantic
+        from pydantic import Field
+    except ModuleNotFoundError:  # V, M and the dream compute where only torch and numpy are; settings go unchecked
+        pydantic, Field = None, dict
 
 T = TypeVar("T")
 
 PARAMS_FILE = Path("params.yaml")
-
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
+def settings(cls: type[T]) -> type[T]:
+    """Make a class a frozen, keyword-only dataclass that checks types and ranges when it is constructed.
+
+    Raises:
+        pydantic.ValidationError: from the constructor, where a value has another type or is out of range.
+    """
+    if pydantic is None:
+        return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    from pydantic.dataclasses import dataclass
+
+    strict = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    return cast(type[T], dataclass(frozen=True, kw_only=True, config=strict)(cls))
 
 
 class UserError(Exception):
@@ -44,6 +63,8 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     Raises:
         ParamError: the file is missing, is not YAML, or is not a mapping.
     """
+    from omegaconf import OmegaConf  # here, so that what does without a file does without it
+
     try:
         params = OmegaConf.to_container(OmegaConf.load(path))
     except FileNotFoundError:
@@ -76,11 +97,11 @@ def parse_section(section: str, value: Any, config: type[T], path: Path = PARAMS
         )
     try:
         return config(**{str(key): item for key, item in value.items()})
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         raise ParamError(f"{path}: {_explain(section, config, error.errors()[0])}") from None
 
 
-def _explain(section: str, config: type, error: ErrorDetails) -> str:
+def _explain(section: str, config: type, error: "ErrorDetails") -> str:
     key = ".".join([section, *(str(part) for part in error["loc"])])
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = ", ".join(sorted(getattr(config, "__pydantic_fields__", {})))

@@ -9,10 +9,9 @@ from typing import Literal, TypeVar, cast
 import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
-from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
-from worldmodels.params import STRICT, Natural, ParamError, Positive, UserError
+from worldmodels.params import Natural, ParamError, Positive, UserError, settings
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,7 +25,7 @@ class WorkerError(UserError):
     """A worker process died or did not answer in time."""
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class RuntimeConfig:
     """The machine's part of the parameters.
 

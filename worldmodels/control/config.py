@@ -2,13 +2,11 @@
 
 from typing import Literal
 
-from pydantic.dataclasses import dataclass
-
 from worldmodels.control.cmaes import MIN_POPSIZE
-from worldmodels.params import STRICT, Count, Natural, Positive
+from worldmodels.params import Count, Natural, Positive, settings
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class ControllerConfig:
     """C and how it is evolved.
 

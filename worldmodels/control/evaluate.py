@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic.dataclasses import dataclass
 
 from worldmodels.control.fitness import Fitness
 from worldmodels.environment import EnvConfig, Policy, Score, score
-from worldmodels.params import STRICT, Count, Natural
+from worldmodels.params import Count, Natural, settings
 from worldmodels.records import EvalResult
 from worldmodels.runtime import RuntimeConfig, run_tasks
 from worldmodels.seeding import Role, numpy_rng
@@ -18,7 +17,7 @@ from worldmodels.seeding import Role, numpy_rng
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class EvaluateConfig:
     """The evaluation.
 

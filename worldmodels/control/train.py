@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from worldmodels.checkpoint import Scratch
 from worldmodels.control.cmaes import CMAES
@@ -19,6 +18,7 @@ from worldmodels.control.controller import Controller, TrainedController
 from worldmodels.control.fitness import Fitness, Scores
 from worldmodels.control.progress import Candidate, Metrics, Place, Progress, Search, plan
 from worldmodels.params import ParamError
+from worldmodels.progress import progress
 from worldmodels.seeding import Role, numpy_rng
 
 Log = Callable[[int, Mapping[str, float]], None]
@@ -78,9 +78,7 @@ class _Run:
     def run(self) -> TrainedController:
         searches = plan(self.config, warm=self.config.warm_start and self.previous is not None)
         total = sum(search.generations for search in searches)
-        with tqdm(
-            total=total, initial=self.progress.step, desc="controller", unit="gen", disable=None, leave=False
-        ) as bar:
+        with progress(total=total, initial=self.progress.step, desc="controller", unit="gen") as bar:
             while self.progress.search < len(searches) and not self._target_reached():
                 self._generation(searches[self.progress.search])
                 bar.update()

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodels.dream.rows import Rows
 from worldmodels.dream.starts import Starts
 from worldmodels.dream.state import DreamResult, DreamState, Noise
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
-from worldmodels.params import STRICT, Count, NonNegative, Positive
+from worldmodels.params import Count, NonNegative, Positive, settings
 from worldmodels.precision import Precision, product_dtype
 
 Act = Callable[[Tensor, Tensor], Tensor]
@@ -25,7 +24,7 @@ Act = Callable[[Tensor, Tensor], Tensor]
 COMPACT_EVERY = 16  # steps between two looks for dreams that have ended; a look waits for an accelerator
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class DreamConfig:
     """How dreams are dreamt.
 

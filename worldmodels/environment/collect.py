@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
 from worldmodels.checkpoint import Scratch
@@ -18,13 +17,13 @@ from worldmodels.environment.policy import Policy
 from worldmodels.environment.rollout import rollout
 from worldmodels.environment.shard import read_field, write_shard
 from worldmodels.environment.spec import spec_of
-from worldmodels.params import STRICT, Count, Fraction, Natural
+from worldmodels.params import Count, Fraction, Natural, settings
 from worldmodels.records import Episode
 from worldmodels.runtime import RuntimeConfig, run_tasks
 from worldmodels.seeding import numpy_rng
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class CollectConfig:
     """How a round's episodes are collected.
 

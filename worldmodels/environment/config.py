@@ -3,12 +3,10 @@
 from dataclasses import field
 from typing import Any
 
-from pydantic.dataclasses import dataclass
-
-from worldmodels.params import STRICT, Count, Natural
+from worldmodels.params import Count, Natural, settings
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class EnvConfig:
     """One environment and how it is shown to the models. All of it holds in evaluation too.
 

@@ -8,18 +8,17 @@ import math
 from typing import NamedTuple
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from worldmodels.memory import mixture
 from worldmodels.memory.stats import WorldStats
-from worldmodels.params import STRICT, Count, Fraction, Natural, NonNegative, Positive
+from worldmodels.params import Count, Fraction, Natural, NonNegative, Positive, settings
 
 LOGSTD_LOW, LOGSTD_HIGH = -4.0, 2.0  # in units of WorldStats.scale
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class MDNRNNConfig:
     """The MDN-RNN and its training.
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from worldmodels.checkpoint import Scratch
 from worldmodels.memory.files import save_memory
@@ -17,6 +16,7 @@ from worldmodels.memory.stats import world_stats
 from worldmodels.memory.validate import validate
 from worldmodels.memory.windows import Lanes, LatentBatch, split_episodes
 from worldmodels.params import UserError
+from worldmodels.progress import progress
 from worldmodels.seeding import torch_init
 from worldmodels.vision.latents import LatentStore
 
@@ -97,7 +97,7 @@ class _Training:
         per_epoch = self.lanes.batches_per_epoch
         total = self.config.epochs * per_epoch
         total = min(total, self.config.max_updates or total)
-        with tqdm(total=total, initial=self.update, desc="mdnrnn", unit="update", disable=None, leave=False) as bar:
+        with progress(total=total, initial=self.update, desc="mdnrnn", unit="update") as bar:
             while self.update < total:
                 self._train_on(self.lanes.next().to(self.device), self.update / total)
                 bar.update()

@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic.dataclasses import dataclass
-from tqdm import tqdm
 
-from worldmodels.params import STRICT, Count
+from worldmodels.params import Count, settings
+from worldmodels.progress import progress
 from worldmodels.records import Episode, LatentEpisode
 from worldmodels.vision.base import Vision, float_to_frames
 from worldmodels.vision.latents import LatentStore, LatentWriter
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class EncodeConfig:
     """Encoding.
 
@@ -51,7 +50,7 @@ def encode_episodes(
         LatentError: there was no episode.
     """
     vision = vision.to(device).eval()
-    bar = tqdm(episodes, total=total, desc="encode", unit="episode", disable=None, leave=False)
+    bar = progress(episodes, total=total, desc="encode", unit="episode")
     with LatentWriter(folder, spec=spec, source=source) as writer:
         for episode in bar:
             mu, logvar = encode_observations(vision, episode.obs, config.batch_size, device)

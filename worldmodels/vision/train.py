@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from worldmodels.checkpoint import Scratch
 from worldmodels.params import UserError
+from worldmodels.progress import progress
 from worldmodels.seeding import torch_init, torch_rng
 from worldmodels.vision.base import Vision, frames_to_float
 from worldmodels.vision.files import save_vision
@@ -123,7 +123,7 @@ class _Training:
     def run(self) -> None:
         per_epoch = self.source.batches_per_epoch
         total = self.config.epochs * per_epoch
-        with tqdm(total=total, initial=self.update, desc="vae", unit="update", disable=None, leave=False) as bar:
+        with progress(total=total, initial=self.update, desc="vae", unit="update") as bar:
             while self.update < total:
                 epoch, start = divmod(self.update, per_epoch)
                 batches = self.source.train_batches(epoch, start)

@@ -4,16 +4,15 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodels.params import STRICT, Count, Fraction, NonNegative, Positive
+from worldmodels.params import Count, Fraction, NonNegative, Positive, settings
 from worldmodels.precision import Precision, autocast
 from worldmodels.vision.base import Vision, frames_to_float, sample_z
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@settings
 class VAEConfig:
     """The VAE and its training. Defaults are the paper's where it gives them.
 

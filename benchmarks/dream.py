@@ -6,8 +6,8 @@ from torch.distributions import Categorical, Normal
 
 from benchmarks import paper
 from benchmarks.measure import Result, Way, compare, matrix_products, single_threaded
+from worldmodels.device import Precision, product_dtype
 from worldmodels.dream.simulator import Dream, DreamConfig
-from worldmodels.precision import Precision, product_dtype
 
 HORIZON = 100  # a tenth of a generation: the rate does not depend on it
 NAIVE_STEPS = 300

@@ -5,7 +5,7 @@ import torch
 from benchmarks import paper
 from benchmarks.measure import Result, Way, compare, matrix_products
 from benchmarks.vae_train import Stock
-from worldmodels.precision import product_dtype
+from worldmodels.device import product_dtype
 from worldmodels.vision.encode import EncodeConfig, encode_observations
 from worldmodels.vision.vae import VAE, VAEConfig
 

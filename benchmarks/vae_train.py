@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmarks import paper
 from benchmarks.measure import Result, Way, compare, matrix_products
 from worldmodels.checkpoint import Scratch
-from worldmodels.precision import Precision, product_dtype
+from worldmodels.device import Precision, product_dtype
 from worldmodels.vision.train import train_vision
 from worldmodels.vision.vae import VAEConfig
 

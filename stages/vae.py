@@ -17,11 +17,15 @@ PICTURED = 16  # frames
 def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> None:
     """V of a pixel environment."""
     scratch = job.scratch(["vae"], [job.episodes, job.before.model("vae")])
+    device = job.runtime.torch_device()
     loader = FrameLoader(
-        store, batch_size=config.batch_size, validation_fraction=config.validation_fraction, seed=job.run.seed
+        store,
+        batch_size=config.batch_size,
+        validation_fraction=config.validation_fraction,
+        seed=job.run.seed,
+        device=device,
     )
     path = job.before.model("vae") / BEST
-    device = job.runtime.torch_device()
     vae = train_vision(
         loader,
         config,

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "records": 0,
     "params": 0,
-    "precision": 0,
+    "device": 0,
     "progress": 0,
     "seeding": 0,
     "checkpoint": 0,

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from tests.environment.episodes import make_round, pixel_episode
 from worldmodels.environment import EpisodeStore, FrameLoader
@@ -86,3 +87,17 @@ def test_mean_frame(store):
     all_of_them = np.concatenate(list(frames.train_batches(0)))
     np.testing.assert_allclose(frames.mean_frame, all_of_them.mean(0), atol=0.51)
     assert frames.mean_frame.dtype == np.uint8
+
+
+def test_frames_that_stay_on_a_device_come_in_the_same_batches(store, monkeypatch):
+    monkeypatch.setattr("worldmodels.environment.frames.has_room", lambda size, device: size > 0)
+    resident, streamed = loader(store, device=torch.device("cpu")), loader(store)
+    for epoch, start in ((0, 0), (1, 0), (1, 3)):
+        pairs = list(zip(resident.train_batches(epoch, start), streamed.train_batches(epoch, start), strict=True))
+        assert all(isinstance(ours, torch.Tensor) and np.array_equal(ours, theirs) for ours, theirs in pairs)
+        assert len(pairs) == streamed.batches_per_epoch - start
+
+
+def test_without_room_on_the_device_frames_are_streamed(store):
+    batches = loader(store, device=torch.device("cpu")).train_batches(0)
+    assert all(isinstance(batch, np.ndarray) for batch in batches)

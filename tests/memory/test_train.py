@@ -189,3 +189,14 @@ def test_the_global_generator_is_left_alone(tmp_path):
     before = torch.get_rng_state()
     train(tmp_path, replace(SMALL, epochs=1))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_bfloat16_trains_the_same_model_but_for_rounding(tmp_path):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        log = Recorder()
+        train(tmp_path / precision, replace(SMALL, precision=precision), log=log)
+        losses[precision] = log.named("validation/loss")
+    exact, rounded = np.array(losses["float32"]), np.array(losses["bfloat16"])
+    assert not np.array_equal(exact, rounded)  # it did multiply in other numbers
+    np.testing.assert_allclose(rounded, exact, atol=0.05 * abs(exact[0] - exact[-1]) + 0.01)

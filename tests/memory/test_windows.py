@@ -139,3 +139,10 @@ def test_a_split_has_two_sides_where_it_can(tmp_path):
         assert len(train) == len(validation) == 1 and train[0] != validation[0]
     one = make_store(tmp_path / "one", [counting(2)])
     assert [part.tolist() for part in split_episodes(one, 0.5, STREAM)] == [[0], [0]]
+
+
+def test_columns_in_a_devices_memory_give_the_same_windows(store):
+    resident, streamed = lanes(store.on(torch.device("cpu"))), lanes(store)
+    for ours, theirs in zip(batches(resident, 12), batches(streamed, 12), strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    assert store.nbytes == sum(column.nbytes for column in (store.mu, store.logvar, store.action)) + 6 * sum(LENGTHS)

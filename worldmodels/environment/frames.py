@@ -1,18 +1,24 @@
 """Frames for training V: whole compressed chunks in shuffled order, so that decoding is fast and memory bounded."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
+from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from worldmodels.device import has_room
 from worldmodels.environment.make import FRAME_SHAPE
 from worldmodels.environment.shard import FRAMES_PER_CHUNK, open_frames
 from worldmodels.environment.store import EpisodeStore
 from worldmodels.seeding import numpy_rng
+
+Frames = NDArray[np.uint8] | Tensor
 
 _OPEN_FILES = 128
 _MEAN_CHUNKS = 256
@@ -32,7 +38,8 @@ class FrameLoader:
     An epoch gives every training frame once. Chunks of 32 consecutive frames are read in shuffled order, and
     ``buffer_chunks`` of them at a time are shuffled together, frame by frame: the memory it needs is theirs
     (256 chunks: 100 MB). The order depends on the seed and the epoch
-    alone, so an epoch can be entered at any batch.
+    alone, so an epoch can be entered at any batch. On an accelerator that has room for all training frames they are
+    decoded once and stay there: the same batches, as tensors in its memory.
 
     Attributes:
         batches_per_epoch: the last one may be short.
@@ -48,6 +55,7 @@ class FrameLoader:
         validation_fraction: float = 0.1,
         seed: int = 0,
         buffer_chunks: int = 256,
+        device: torch.device | None = None,
     ) -> None:
         train, validation = store.split(validation_fraction, seed)
         self._train = _chunks(store, train)
@@ -55,8 +63,9 @@ class FrameLoader:
         self._batch_size, self._seed, self._buffer_chunks = batch_size, seed, buffer_chunks
         self.frames = int((store.lengths[train] + 1).sum())
         self.batches_per_epoch = -(-self.frames // batch_size)
+        self._device = device if device and has_room(self.frames * prod(FRAME_SHAPE), device) else None
 
-    def train_batches(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.uint8]]:
+    def train_batches(self, epoch: int, start: int = 0) -> Iterator[Frames]:
         """The batches of an epoch from number ``start`` on: the same as if the earlier ones had been taken."""
         return _joined(self._shuffled(epoch, start * self._batch_size), self._batch_size)
 
@@ -74,10 +83,14 @@ class FrameLoader:
             total, count = total + frames.sum(0, dtype=np.int64), count + len(frames)
         return np.rint(total / count).astype(np.uint8)
 
-    def _shuffled(self, epoch: int, start: int) -> Iterator[NDArray[np.uint8]]:
+    @cached_property
+    def _resident(self) -> "_Resident | None":
+        return None if self._device is None else _Resident(self._train, self._device)
+
+    def _shuffled(self, epoch: int, start: int) -> Iterator[Frames]:
         """The epoch's frames from number ``start`` on, in pieces that end where a batch or a buffer ends."""
         order = numpy_rng(self._seed, "frames", epoch).permutation(len(self._train))
-        reader, first, size = _Reader(self._buffer_chunks), 0, self._batch_size
+        reader, first, size = self._resident or _Reader(self._buffer_chunks), 0, self._batch_size
         for buffer in range(0, len(order), self._buffer_chunks):
             chunks = [self._train[i] for i in order[buffer : buffer + self._buffer_chunks]]
             end = first + sum(len(chunk.rows) for chunk in chunks)
@@ -112,6 +125,22 @@ class _Reader:
         return self._memory[:end]
 
 
+class _Resident:
+    """All chunks, decoded once into the memory of a device."""
+
+    def __init__(self, chunks: list[_Chunk], device: torch.device) -> None:
+        reader = _Reader(capacity=1)
+        ends = np.cumsum([len(chunk.rows) for chunk in chunks])
+        self._places = {chunk[:2]: slice(end - len(chunk.rows), end) for chunk, end in zip(chunks, ends, strict=True)}
+        self._frames = torch.empty((ends[-1], *FRAME_SHAPE), dtype=torch.uint8, device=device)
+        for chunk in chunks:
+            self._frames[self._places[chunk[:2]]] = torch.from_numpy(reader.read([chunk])).to(device)
+
+    def read(self, chunks: list[_Chunk]) -> Tensor:
+        """The wanted frames of the chunks, joined."""
+        return torch.cat([self._frames[self._places[chunk[:2]]] for chunk in chunks])
+
+
 def _chunks(store: EpisodeStore, episodes: NDArray[np.int64]) -> list[_Chunk]:
     """The chunks with a frame of these episodes. A chunk may hold frames of other episodes: its ``rows`` leave them."""
     wanted = np.zeros(len(store), bool)
@@ -126,11 +155,12 @@ def _chunks(store: EpisodeStore, episodes: NDArray[np.int64]) -> list[_Chunk]:
     return found
 
 
-def _joined(pieces: Iterator[NDArray[np.uint8]], size: int) -> Iterator[NDArray[np.uint8]]:
+def _joined(pieces: Iterator[Any], size: int) -> Iterator[Any]:
     """The same frames in batches; the last may be short."""
-    rest = np.empty((0, *FRAME_SHAPE), np.uint8)
+    rest: Any = ()
     for piece in pieces:
-        rest = np.concatenate([rest, piece]) if len(rest) else piece
+        join = torch.cat if isinstance(piece, Tensor) else np.concatenate
+        rest = join([rest, piece]) if len(rest) else piece
         while len(rest) >= size:
             yield rest[:size]
             rest = rest[size:]

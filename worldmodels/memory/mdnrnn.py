@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
+from worldmodels.device import Precision
 from worldmodels.memory import mixture
 from worldmodels.memory.stats import WorldStats
 from worldmodels.params import Count, Fraction, Natural, NonNegative, Positive, settings
@@ -28,6 +29,7 @@ class MDNRNNConfig:
         members: MDN-RNNs in the ensemble, each with its own weights and its own order of the data.
         head_dim: 0: the heads read h linearly, as in the paper; else one hidden layer of so many units that reads
             [h, z, action], which sharp state dynamics need.
+        precision: of the matrix products in training (``worldmodels.device``).
         learning_rate: of Adam, at its highest; it falls to zero along a cosine.
         batch_size: lanes, per member: each streams through episodes of its own.
         window: steps of truncated backpropagation through time.
@@ -44,6 +46,7 @@ class MDNRNNConfig:
     num_mixtures: Count = 5
     members: Count = 1
     head_dim: Natural = 0
+    precision: Precision = "float32"
     learning_rate: Positive = 1e-3
     batch_size: Count = 100
     window: Count = 64
@@ -153,7 +156,7 @@ class MDNRNN(nn.Module):
         h, c = state
         hs = []
         for gates in projected.unflatten(1, x.shape[1:3]).unbind(1):
-            h, c = _cell(torch.baddbmm(gates, h, recurrent), c)
+            h, c = _cell(_affine(h, recurrent, gates), c)
             hs.append(h)
         out = self._heads(torch.stack(hs, 1).flatten(1, 2), x.flatten(1, 2))  # (E, L*B, O)
         return self._split(out.unflatten(1, x.shape[1:3]).transpose(1, 2), RNNState(h, c))
@@ -229,7 +232,7 @@ class MDNRNN(nn.Module):
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x (E, N, I) · weight (E, I, O) + bias (E, 1, O), multiplied in the weights' precision, given in float32."""
+    """x (E, N, I) · weight (E, I, O) + bias (E, 1 or N, O), in the weights' numbers or autocast's, given in float32."""
     return torch.baddbmm(bias, x.to(weight.dtype), weight).float()
 
 

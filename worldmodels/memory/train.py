@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from worldmodels.checkpoint import Scratch
+from worldmodels.device import autocast, has_room
 from worldmodels.memory.files import save_memory
 from worldmodels.memory.loss import mean_losses, step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig, RNNState
@@ -83,7 +84,8 @@ class _Training:
         self.store, self.config, self.stream = store, config, stream
         self.scratch, self.log, self.device = scratch, log, device
         episodes, self.held_out = split_episodes(store, config.validation_fraction, stream)
-        self.lanes = Lanes(store, episodes, config.members, config.batch_size, config.window, stream)
+        windows = store.on(device) if has_room(store.nbytes, device) else store
+        self.lanes = Lanes(windows, episodes, config.members, config.batch_size, config.window, stream)
         self.model = _make_model(store, config, previous, stream).to(device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
         self.state = self.model.initial_state(config.batch_size)
@@ -108,7 +110,9 @@ class _Training:
 
     def _train_on(self, batch: LatentBatch, progress: float) -> None:
         going_on = ~batch.fresh[..., None]  # (E, B, 1)
-        output = self.model.unroll(batch.z, batch.action, RNNState(*(x * going_on for x in self.state)))
+        state = RNNState(*(x * going_on for x in self.state))
+        with autocast(self.config.precision, self.device):
+            output = self.model.unroll(batch.z, batch.action, state)
         losses = mean_losses(step_losses(self.model, output, batch), batch)  # (E,) each
         loss = total_loss(self.config, losses)
         self.optimizer.zero_grad(set_to_none=True)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.device import upload
 from worldmodels.seeding import numpy_rng
 from worldmodels.vision.base import sample_z
 from worldmodels.vision.latents import LatentStore
@@ -37,7 +38,7 @@ class LatentBatch(NamedTuple):
 
     def to(self, device: torch.device) -> "LatentBatch":
         """The batch on ``device``."""
-        return LatentBatch(*(tensor.to(device) for tensor in self))
+        return LatentBatch(*(upload(tensor, device) for tensor in self))
 
 
 def split_episodes(store: LatentStore, fraction: float, stream: Sequence[Any]) -> tuple[NDArray, NDArray]:
@@ -67,17 +68,25 @@ def gather(
     return LatentBatch(
         z=z[:, :, :-1],
         z_next=z[:, :, 1:],
-        action=torch.from_numpy(store.action[row]),
-        reward=torch.from_numpy(store.reward[row]),
-        terminated=torch.from_numpy(store.terminated[row]),
+        action=_rows(store.action, row),
+        reward=_rows(store.reward, row),
+        terminated=_rows(store.terminated, row),
         mask=torch.from_numpy(steps < lengths),
         fresh=torch.from_numpy(fresh),
     )
 
 
 def _draw_z(store: LatentStore, row: NDArray, rng: np.random.Generator) -> Tensor:
-    noise = rng.standard_normal((*row.shape, store.z_dim), dtype=np.float32)
-    return sample_z(torch.from_numpy(store.mu[row]), torch.from_numpy(store.logvar[row]), torch.from_numpy(noise))
+    mu, logvar = _rows(store.mu, row), _rows(store.logvar, row)
+    noise = torch.from_numpy(rng.standard_normal((*row.shape, store.z_dim), dtype=np.float32))
+    return sample_z(mu, logvar, upload(noise, mu.device))
+
+
+def _rows(column: NDArray | Tensor, row: NDArray) -> Tensor:
+    """Rows of a column that lies in a file, or in the memory of a device."""
+    if isinstance(column, Tensor):
+        return column[upload(torch.from_numpy(row), column.device)]
+    return torch.from_numpy(column[row])
 
 
 class Lanes:

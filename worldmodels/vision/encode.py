@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from worldmodels.device import upload
 from worldmodels.params import Count, settings
 from worldmodels.progress import progress
 from worldmodels.records import Episode, LatentEpisode
@@ -73,7 +74,7 @@ def encode_observations(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(mu, logvar), both (N, Z), of raw observations (N, …), ``batch_size`` at a time."""
     batches = torch.as_tensor(obs).split(batch_size)
-    encoded = [vision.encode(batch.to(device)) for batch in batches]
+    encoded = [vision.encode(upload(batch, device)) for batch in batches]
     mu, logvar = (torch.cat(parts).cpu().numpy() for parts in zip(*encoded, strict=True))
     return mu, logvar
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.checkpoint import Scratch
+from worldmodels.device import upload
 from worldmodels.params import UserError
 from worldmodels.progress import progress
 from worldmodels.seeding import torch_init, torch_rng
@@ -43,7 +44,7 @@ class FrameSource(Protocol):
     @property
     def mean_frame(self) -> NDArray: ...
 
-    def train_batches(self, epoch: int, start: int) -> Iterator[NDArray]:
+    def train_batches(self, epoch: int, start: int) -> Iterator[NDArray | Tensor]:
         """The epoch's batches from number ``start`` on, each (B, 64, 64, 3) uint8, in an order of the epoch's own."""
         ...
 
@@ -112,7 +113,7 @@ class _Training:
         if previous is not None:
             self.vae.load_state_dict(previous.state_dict())
         self.vae.to(device)
-        self.optimizer = torch.optim.Adam(self.vae.parameters(), lr=config.learning_rate)
+        self.optimizer = torch.optim.Adam(self.vae.parameters(), lr=config.learning_rate, fused=True)
         self.mean_frame = frames_to_float(torch.as_tensor(source.mean_frame, device=device)[None])  # (1, 3, 64, 64)
         self.update = 0
         self.sums: dict[str, Tensor] = {}
@@ -134,7 +135,7 @@ class _Training:
                         self._checkpoint()
                 self._end_epoch(epoch)
 
-    def _train_on(self, frames: NDArray) -> None:
+    def _train_on(self, frames: NDArray | Tensor) -> None:
         self.vae.train()
         loss, metrics = self._loss(frames, "train", self.update)
         self.optimizer.zero_grad(set_to_none=True)
@@ -150,11 +151,11 @@ class _Training:
             self._emit("train", {name: total.item() / self.config.log_every for name, total in self.sums.items()})
             self.sums = {}
 
-    def _loss(self, frames: NDArray, purpose: str, number: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, frames: NDArray | Tensor, purpose: str, number: int) -> tuple[Tensor, dict[str, Tensor]]:
         # the noise of a batch has a stream of its own, so that a resumed run needs no generator's state
         rng = torch_rng(*self.stream, f"vae-{purpose}-noise", number)
-        noise = torch.randn(len(frames), self.config.z_dim, generator=rng).to(self.device)
-        pixels = frames_to_float(torch.as_tensor(frames).to(self.device))
+        noise = upload(torch.randn(len(frames), self.config.z_dim, generator=rng), self.device)
+        pixels = frames_to_float(upload(torch.as_tensor(frames), self.device))
         reconstruction, mu, logvar = self.vae(pixels, noise)
         return vae_loss(self.config, pixels, reconstruction, mu, logvar, self.mean_frame)
 

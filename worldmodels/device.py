@@ -1,8 +1,12 @@
-"""In which numbers V, M and the dream multiply. Sums, states, losses and all that is stored are float32 everywhere."""
+"""What is different where V, M and the dream have an accelerator: numbers, transfers, and data that stays there.
+
+Sums, states, losses and all that is stored are float32 on every device; only products may be done in other numbers.
+"""
 
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """``auto`` is bfloat16 where the hardware multiplies it natively, float32 elsewhere.
@@ -22,6 +26,18 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """A context in which layers with float32 weights multiply in ``precision``."""
     dtype = product_dtype(precision, device)
     return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """``tensor`` on ``device``; the copy runs beside the computation where the device allows it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def has_room(size: int, device: torch.device) -> bool:
+    """Whether data of ``size`` bytes can stay in an accelerator's memory, leaving half of what is free to the work."""
+    return device.type == "cuda" and 2 * size <= torch.cuda.mem_get_info(device)[0]
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

@@ -201,6 +201,8 @@ def test_workers_import_the_code_of_the_folder_they_are_called_from(cluster, tmp
         "    print(*run_tasks(where, [0], RuntimeConfig(backend='ray', workers=1), desc='where'))\n"
     )
     environment = {name: value for name, value in os.environ.items() if joined or name != "RAY_ADDRESS"}
+    if not joined:
+        environment["HOME"] = str(tmp_path)  # for the token that Ray gives a cluster of its own
     done = subprocess.run(
         [sys.executable, "-m", "program"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )

@@ -104,7 +104,7 @@ def _connected(workers: int) -> ModuleType:
                 log_to_driver=False,
                 logging_level="ERROR",
             )
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise _no_cluster(address, error) from None
     return ray
 
@@ -130,4 +130,7 @@ def _call(function: Callable[[T], R], task: T) -> R:
 
 
 def _no_cluster(address: str, error: Exception) -> UserError:
-    return UserError(f"RAY_ADDRESS = '{address}': no Ray cluster there; expected HOST:PORT of its head ({error})")
+    return UserError(
+        f"RAY_ADDRESS = '{address}': no Ray cluster there; expected HOST:PORT of its head,"
+        f" and RAY_AUTH_MODE=token where it asks for a token ({' '.join(str(error).split())[:200]})"
+    )

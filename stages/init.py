@@ -76,6 +76,7 @@ def main(job: Job) -> None:
     """Check params.yaml as a whole and make round r0: no data, no models, the random policy."""
     configs = check_params(read_params())
     job.runtime.torch_device()
+    job.runtime.check_backend()
     zero = Job("init", "r0", "", job.run, job.runtime)
     env, settings = configs["env"], configs["collect"]
     assert isinstance(env, EnvConfig)

@@ -1,11 +1,13 @@
 import os
 import signal
+import socket
+import sys
 import time
 
 import pytest
 import torch
 
-from worldmodels.params import ParamError
+from worldmodels.params import ParamError, UserError
 from worldmodels.runtime import RuntimeConfig, WorkerError, run_tasks
 
 
@@ -66,3 +68,23 @@ def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(ParamError, match=r"runtime\.device = 'cuda'.*accepted here: auto, cpu"):
         RuntimeConfig(device="cuda").torch_device()
     assert RuntimeConfig(device="auto").torch_device() == torch.device("cpu")
+
+
+def test_ray_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    runtime = RuntimeConfig(backend="ray")
+    missing = r"runtime\.backend = 'ray': Ray is not installed; accepted here: loky, threading; `uv sync --extra ray`"
+    with pytest.raises(ParamError, match=missing):
+        runtime.check_backend()
+    with pytest.raises(ParamError, match=missing):
+        list(run_tasks(square, [1], runtime, desc="squares"))
+    RuntimeConfig(backend="loky").check_backend()
+
+
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"  # nobody's, once the server is closed
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=f"RAY_ADDRESS = '{address}': no Ray cluster there; expected HOST:PORT"):
+        RuntimeConfig(backend="ray").check_backend()

@@ -4,14 +4,16 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Literal, TypeVar, cast
 
 import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
-from tqdm import tqdm
 
+from worldmodels import cluster
 from worldmodels.params import Natural, ParamError, Positive, UserError, settings
+from worldmodels.progress import progress
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,14 +33,15 @@ class RuntimeConfig:
 
     Attributes:
         device: where V, M and the dream run; ``auto`` takes cuda, then cpu.
-        workers: worker processes for environments; 0 is one per core.
-        backend: joblib's backend.
+        workers: worker processes for environments; 0 is one per core, of the whole cluster with ``ray``.
+        backend: ``loky``: processes of this machine; ``threading``: threads of this process; ``ray``: processes of a
+            Ray cluster (``worldmodels.cluster``).
         task_timeout: seconds after which a task without an answer is an error.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: Natural = 0
-    backend: Literal["loky", "threading"] = "loky"
+    backend: Literal["loky", "ray", "threading"] = "loky"
     task_timeout: Positive = 3600.0
 
     def torch_device(self) -> torch.device:
@@ -55,8 +58,18 @@ class RuntimeConfig:
             raise ParamError(f"runtime.device = '{self.device}': this machine has none; accepted here: auto, {here}")
         return torch.device(self.device)
 
+    def check_backend(self) -> None:
+        """Find out whether the backend is there, before work is done for it.
+
+        Raises:
+            ParamError: Ray was asked for and is not installed.
+            UserError: nobody answers at RAY_ADDRESS.
+        """
+        if self.backend == "ray":
+            cluster.check()
+
     def worker_count(self) -> int:
-        """Number of worker processes, at least one."""
+        """Number of worker processes on this machine, at least one."""
         return self.workers or os.cpu_count() or 1
 
 
@@ -65,16 +78,38 @@ def run_tasks(
 ) -> Iterator[R]:
     """``function`` of every task, in worker processes, results in the order of the tasks.
 
-    A task is computed with one thread wherever it runs, so its result does not depend on the number of workers.
+    A task is computed with one thread wherever it runs, so its result depends neither on the number of workers nor on
+    the backend. On a cluster it may run on another machine, and again where a machine is lost: a file it writes
+    belongs on a file system that all machines share, under an absolute path.
 
     Args:
-        function: a module-level function: workers are spawned, not forked.
+        function: a module-level function, or a ``functools.partial`` of one: workers are spawned, not forked. What all
+            tasks share is to be bound to it; a cluster is sent it once.
         tasks: picklable arguments. Make one task many episodes: handing one over costs milliseconds.
 
     Raises:
         WorkerError: a worker died, or gave no answer within ``runtime.task_timeout``.
+        UserError: as ``runtime.check_backend``.
     """
-    workers = min(runtime.worker_count(), len(tasks)) or 1
+    if not tasks:
+        return
+    call = partial(_single_threaded, function)
+    if runtime.backend == "ray":
+        results = cluster.run(call, tasks, workers=runtime.workers, timeout=runtime.task_timeout)
+    else:
+        results = _on_this_machine(call, tasks, runtime)
+    try:
+        yield from progress(results, total=len(tasks), desc=desc, unit=unit)
+    except (TimeoutError, multiprocessing.TimeoutError):
+        raise WorkerError(
+            f"{desc}: no answer from a worker in runtime.task_timeout = {runtime.task_timeout:g} s"
+        ) from None
+    except (BrokenProcessPool, cluster.TaskLostError) as error:
+        raise WorkerError(f"{desc}: a worker process died ({' '.join(str(error).split())[:200]})") from None
+
+
+def _on_this_machine(function: Callable[[T], R], tasks: Sequence[T], runtime: RuntimeConfig) -> Iterator[R]:
+    workers = min(runtime.worker_count(), len(tasks))
     parallel = Parallel(
         n_jobs=workers,
         backend=runtime.backend,
@@ -83,17 +118,12 @@ def run_tasks(
         pre_dispatch="2*n_jobs",
         max_nbytes=None,
     )
-    jobs: Iterable = (delayed(_single_threaded)(function, task) for task in tasks)
+    jobs: Iterable = (delayed(function)(task) for task in tasks)
     try:
-        results = cast(Iterator[R], parallel(jobs))
-        yield from tqdm(results, total=len(tasks), desc=desc, unit=unit, disable=None, leave=False)
+        yield from cast(Iterator[R], parallel(jobs))
     except (TimeoutError, multiprocessing.TimeoutError):
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
-        raise WorkerError(
-            f"{desc}: no answer from a worker in runtime.task_timeout = {runtime.task_timeout:g} s"
-        ) from None
-    except BrokenProcessPool as error:
-        raise WorkerError(f"{desc}: a worker process died ({' '.join(str(error).split())[:200]})") from None
+        raise
 
 
 def _single_threaded(function: Callable[[T], R], task: T) -> R:

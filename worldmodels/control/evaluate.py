@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -54,12 +55,6 @@ class DreamCheck(NamedTuple):
     rank_correlation: float
 
 
-class _Task(NamedTuple):
-    env: EnvConfig
-    policy: Policy
-    seeds: list[int]
-
-
 def evaluate_policy(
     env: EnvConfig, policy: Policy, seeds: Sequence[int], runtime: RuntimeConfig, *, episodes_per_task: int = 10
 ) -> EvalResult:
@@ -70,8 +65,8 @@ def evaluate_policy(
             workers.
     """
     parts = [list(seeds[i : i + episodes_per_task]) for i in range(0, len(seeds), episodes_per_task)]
-    tasks = [_Task(env, policy, part) for part in parts]
-    scores = [one for part in run_tasks(_play, tasks, runtime, desc=f"evaluate {policy.name}") for one in part]
+    play = partial(_play, env, policy)
+    scores = [one for part in run_tasks(play, parts, runtime, desc=f"evaluate {policy.name}") for one in part]
     return EvalResult(
         seeds=np.array(seeds, np.int64),
         returns=np.array([one.episode_return for one in scores], np.float64),
@@ -81,8 +76,8 @@ def evaluate_policy(
     )
 
 
-def _play(task: _Task) -> list[Score]:
-    return score(task.env, copy.deepcopy(task.policy), task.seeds)  # it has state, and threads would share it
+def _play(env: EnvConfig, policy: Policy, seeds: list[int]) -> list[Score]:
+    return score(env, copy.deepcopy(policy), seeds)  # it has state, and threads would share it
 
 
 def summary(result: EvalResult, solved_return: float | None, *, seed: int = 0) -> dict[str, float | int | bool]:

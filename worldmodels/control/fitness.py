@@ -6,6 +6,7 @@ is theirs and not luck's; every ``path`` of a call is another stream.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -82,27 +83,17 @@ class DreamFitness:
     def _run(self, rows: Tensor, start: Tensor, noise: Noise) -> DreamResult:
         if start.device.type != "cpu":
             return self.dream.run(self.controller.act, rows.to(start.device), start, noise)
-        memory, config = self.dream.memory, self.dream.config
-        tasks = [
-            _DreamTask(memory, config, self.controller, part, start, noise)
-            for part in rows.split(self.candidates_per_task)
-        ]
-        parts = list(run_tasks(_dream, tasks, self.runtime, desc="dream"))
+        dream = partial(_dream, self.dream.memory, self.dream.config, self.controller, start, noise)
+        tasks = [part.clone() for part in rows.split(self.candidates_per_task)]  # a view is sent with all rows
+        parts = list(run_tasks(dream, tasks, self.runtime, desc="dream"))
         return DreamResult(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-class _DreamTask(NamedTuple):
-    memory: MDNRNN
-    config: DreamConfig
-    controller: Controller
-    solutions: Tensor
-    start: Tensor
-    noise: Noise
-
-
-def _dream(task: _DreamTask) -> DreamResult:
-    dream = Dream(task.memory, None, task.config, task.controller.features)
-    return dream.run(task.controller.act, task.solutions, task.start, task.noise)
+def _dream(
+    memory: MDNRNN, config: DreamConfig, controller: Controller, start: Tensor, noise: Noise, solutions: Tensor
+) -> DreamResult:
+    dream = Dream(memory, None, config, controller.features)
+    return dream.run(controller.act, solutions, start, noise)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,28 +120,27 @@ class RealFitness:
     def __call__(self, solutions: NDArray[np.floating], rollouts: int, role: Role, *path: str | int) -> Scores:
         seeds = env_seeds(role, rollouts, self.seed, *path)
         max_steps = self.fitness_max_steps if role is Role.FITNESS else 0
-        tasks = list(self._tasks(solutions, seeds, max_steps))
-        scores = [one for part in run_tasks(_play, tasks, self.runtime, desc="rollouts") for one in part]
+        play = partial(_play, self.env, self.agent, max_steps)
+        tasks = list(self._tasks(solutions, seeds))
+        scores = [one for part in run_tasks(play, tasks, self.runtime, desc="rollouts") for one in part]
         shape = (len(solutions), rollouts)
         lengths = np.array([one.length for one in scores], np.int64).reshape(shape)
         returns = np.array([one.episode_return for one in scores], np.float64).reshape(shape)
         return Scores(returns, lengths, int(lengths.sum()))
 
-    def _tasks(self, solutions: NDArray[np.floating], seeds: list[int], max_steps: int) -> Iterator["_PlayTask"]:
+    def _tasks(self, solutions: NDArray[np.floating], seeds: list[int]) -> Iterator["_PlayTask"]:
+        rows = torch.as_tensor(solutions, dtype=torch.float32)
         players = np.repeat(np.arange(len(solutions)), len(seeds))  # (P·R,), candidate by candidate
         games = seeds * len(solutions)
         for i in range(0, len(games), self.episodes_per_task):
             part = slice(i, i + self.episodes_per_task)
-            agent = self.agent.playing(solutions[players[part]], deal="slot")
-            yield _PlayTask(self.env, agent, games[part], max_steps)
+            yield _PlayTask(rows[players[part]], games[part])
 
 
 class _PlayTask(NamedTuple):
-    env: EnvConfig
-    agent: Agent
+    solutions: Tensor  # (n, N), an episode's each
     seeds: list[int]
-    max_steps: int
 
 
-def _play(task: _PlayTask) -> list[Score]:
-    return score(task.env, task.agent, task.seeds, task.max_steps)
+def _play(env: EnvConfig, agent: Agent, max_steps: int, task: _PlayTask) -> list[Score]:
+    return score(env, agent.playing(task.solutions, deal="slot"), task.seeds, max_steps)

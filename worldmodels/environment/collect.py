@@ -3,12 +3,11 @@
 import copy
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass as plain_dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from worldmodels.checkpoint import Scratch
 from worldmodels.environment.config import EnvConfig
@@ -18,6 +17,7 @@ from worldmodels.environment.rollout import rollout
 from worldmodels.environment.shard import read_field, write_shard
 from worldmodels.environment.spec import spec_of
 from worldmodels.params import Count, Fraction, Natural, settings
+from worldmodels.progress import progress
 from worldmodels.records import Episode
 from worldmodels.runtime import RuntimeConfig, run_tasks
 from worldmodels.seeding import numpy_rng
@@ -51,11 +51,8 @@ class CollectConfig:
     envs_per_task: Count = 8
 
 
-@plain_dataclass(frozen=True)
-class _Task:
-    env: EnvConfig
-    collect: CollectConfig
-    policies: list[Policy]
+class _Task(NamedTuple):
+    players: list[int]  # which of the policies plays each seed
     seeds: list[int]
     path: Path
 
@@ -86,7 +83,8 @@ def collect(
 
     The bytes depend neither on the number of workers nor on having been killed: whole shards wait in
     ``scratch.folder`` and are not collected again, and ``folder`` appears in one move with its manifest in it.
-    Policies that are the same object act on a batch of their episodes.
+    Policies that are the same object act on a batch of their episodes. Workers write the shards themselves: where they
+    are on several machines, ``scratch.folder`` has to be on a file system that these share.
 
     Args:
         policies: one per seed; empty with empty ``seeds``, which make a round without data.
@@ -101,13 +99,16 @@ def collect(
         ParamError: the environment cannot be made.
     """
     spec = spec_of(env_config)
-    made = scratch.folder / "shards"
+    made = scratch.folder.resolve() / "shards"  # a cluster's worker has a working folder of its own
     made.mkdir(parents=True, exist_ok=True)
     _sweep(made)
-    tasks = _tasks(env_config, config, list(policies), list(seeds), made)
-    with tqdm(desc="collect", unit="step", position=1, disable=None, leave=False) as steps:
+    players = {id(policy): policy for policy in policies}
+    number = {name: i for i, name in enumerate(players)}
+    play = partial(_collect_shard, env_config, config, list(players.values()))
+    tasks = _tasks(config.episodes_per_shard, [number[id(policy)] for policy in policies], list(seeds), made)
+    with progress(desc="collect", unit="step", position=1) as steps:
         todo = [task for task in tasks if not task.path.exists()]
-        for count in run_tasks(_collect_shard, todo, runtime, desc=f"collect {folder.name}", unit="shard"):
+        for count in run_tasks(play, todo, runtime, desc=f"collect {folder.name}", unit="shard"):
             steps.update(count)
     _sweep(made)
     shards = [task.path for task in tasks]
@@ -116,37 +117,33 @@ def collect(
     return manifest
 
 
-def _tasks(
-    env: EnvConfig, config: CollectConfig, policies: list[Policy], seeds: list[int], folder: Path
-) -> list[_Task]:
-    if len(policies) != len(seeds):
-        raise ValueError(f"{len(seeds)} seeds but {len(policies)} policies")
-    size = config.episodes_per_shard
+def _tasks(size: int, players: list[int], seeds: list[int], folder: Path) -> list[_Task]:
+    if len(players) != len(seeds):
+        raise ValueError(f"{len(seeds)} seeds but {len(players)} policies")
     return [
-        _Task(env, config, policies[i : i + size], seeds[i : i + size], folder / f"shard-{i // size:05d}.h5")
+        _Task(players[i : i + size], seeds[i : i + size], folder / f"shard-{i // size:05d}.h5")
         for i in range(0, len(seeds), size)
     ]
 
 
-def _collect_shard(task: _Task) -> int:
+def _collect_shard(env: EnvConfig, config: CollectConfig, policies: list[Policy], task: _Task) -> int:
     """Play one task's episodes into its shard; returns their steps."""
-    write_shard(task.path, _played(task))
+    write_shard(task.path, _played(env, config, policies, task))
     return int(read_field(task.path, "length").sum())
 
 
-def _played(task: _Task) -> Iterator[Episode]:
-    policies = copy.deepcopy(task.policies)  # they have state, and threads share what is not copied
-    for policy in {id(policy): policy for policy in policies}.values():
-        seeds = [seed for seed, player in zip(task.seeds, policies, strict=True) if player is policy]
-        for i in range(0, len(seeds), task.collect.envs_per_task):
-            group = seeds[i : i + task.collect.envs_per_task]
-            yield from rollout(task.env, policy, group, task.collect.max_steps)
+def _played(env: EnvConfig, config: CollectConfig, policies: list[Policy], task: _Task) -> Iterator[Episode]:
+    for player in dict.fromkeys(task.players):
+        policy = copy.deepcopy(policies[player])  # it has state, and threads share what is not copied
+        seeds = [seed for seed, other in zip(task.seeds, task.players, strict=True) if other == player]
+        for i in range(0, len(seeds), config.envs_per_task):
+            yield from rollout(env, policy, seeds[i : i + config.envs_per_task], config.max_steps)
 
 
 def _sweep(folder: Path) -> None:
     """Remove half-written shards, which a kill leaves behind, or a worker that has outlived its killed parent."""
-    for partial in folder.glob(".*"):
-        partial.unlink(missing_ok=True)
+    for half in folder.glob(".*"):
+        half.unlink(missing_ok=True)
 
 
 def _move(source: Path, target: Path) -> None:

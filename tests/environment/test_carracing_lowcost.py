@@ -40,13 +40,12 @@ def test_the_game_is_the_stock_one(seed: int) -> None:
     stock, ours = Blind(), LowCostCarRacing()
     for env in (stock, ours):
         env.reset(seed=seed)
-    ended = 0
+    ended = False
     for action in tour(stock, seed, 600):
         theirs, mine = stock.step(action), ours.step(action)
-        assert mine[1:] == theirs[1:]
-        assert state(ours) == state(stock)
-        ended += mine[2]
-    assert stock.tile_visited_count > 5 and (ended > 0 or seed > 0)  # it left the playfield
+        assert mine[1:] == theirs[1:] and state(ours) == state(stock)
+        ended |= mine[2]
+    assert stock.tile_visited_count > 5 and (ended or seed > 0)  # it left the playfield
 
 
 @cache
@@ -85,7 +84,7 @@ def test_a_tour_meets_everything() -> None:
     black = (seen == 0).all(-1).mean(axis=(1, 2))
     red = (seen[..., 0] > 180) & (seen[..., 1:] < 100).all(-1)
     red[:, 40:60, 24:40] = False  # the car
-    assert black[0] > 0.4 and black[50:100].max() == 0 and black[-100:].max() > 0.9
+    assert black[0] > 0.4 and black[50:100].max() == 0 and black[-100:].max() > 0.9  # the zoom, and the world's edge
     assert red[60:].any(axis=(1, 2)).sum() > 20  # kerbs
 
 
@@ -155,9 +154,9 @@ def test_a_tile_whose_colour_is_changed_in_place_is_repainted() -> None:
 
 def test_colours_drawn_at_random_and_a_second_episode_are_shown() -> None:
     env = LowCostCarRacing(domain_randomize=True)
-    for seed in (5, None):
+    for seed in (5, 6):
         env.reset(seed=seed)
-        for action, _ in zip(drive(5), range(60), strict=False):
+        for action in tour(env, seed, 60):
             env.step(action)
         ours, theirs = both(env)
         assert differences(ours[None], theirs[None])[0] < 0.7 and correlation(ours, theirs) > 0.98

@@ -7,10 +7,10 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.envs.box2d.car_racing import CarRacing
-from worldmodels.environment.carracing_lowcost import LowCostCarRacing
 
 from benchmarks.measure import Result, Way, compare
 from worldmodels.environment.carracing import FastCarRacing
+from worldmodels.environment.carracing_lowcost import LowCostCarRacing
 
 STEPS = 150
 

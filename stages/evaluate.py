@@ -9,12 +9,15 @@ from stages.agent import Models, load_models
 from stages.live import Live, live
 from stages.stage import Job, run_stage
 from worldmodels.control import (
+    Agent,
     DreamCheck,
     DreamFitness,
     EvaluateConfig,
     RealFitness,
     dream_check,
     evaluate_policy,
+    scoring_env,
+    scoring_spec,
     summary,
 )
 from worldmodels.dream import Dream, DreamConfig, Starts
@@ -73,6 +76,24 @@ def report_check(report: Live, checked: DreamCheck, kinds: list[str]) -> None:
     )
 
 
+def film(
+    config: EvaluateConfig,
+    scored: EnvConfig,
+    spec: EnvSpec,
+    agent: Agent,
+    models: Models,
+    dream: Dream,
+    seeds: list[int],
+) -> None:
+    """The agent's first held-out episodes, and the first of them once more beside its dream."""
+    VIDEOS.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds[: config.videos]):
+        film_agent(VIDEOS / f"agent-{number}.mp4", scored, agent, seed)
+    if config.videos:
+        trained, path = models.controller, VIDEOS / "dream.mp4"
+        film_dream(path, scored, spec, agent, models.vision, dream, trained.controller, trained.best, seeds[0])
+
+
 def main(job: Job) -> None:
     """Score the agent and the random policy on the same held-out seeds, check the dream, and film both."""
     env, config = load_section("env", EnvConfig), load_section("evaluate", EvaluateConfig)
@@ -83,18 +104,19 @@ def main(job: Job) -> None:
         raise ParamError(f"run.final_round = {last.round!r}: it has no controller; run `dvc repro` first")
     latents, trained = LatentStore(last.latents), models.controller
     spec = EnvSpec.from_dict(latents.spec)
+    scored, scored_spec = scoring_env(env, config), scoring_spec(env, config, spec)
     agent = models.agent(spec)
     dream = Dream(models.memory, Starts(latents, dreaming.starts), dreaming, trained.controller.features)
     fitness = DreamFitness(dream=dream, controller=trained.controller, runtime=job.runtime, seed=job.run.seed)
     seeds = env_seeds(Role.EVALUATE, config.episodes)
     with live(job) as report:
-        result = evaluate_policy(env, agent, seeds, job.runtime, episodes_per_task=config.episodes_per_task)
-        random = evaluate_policy(
-            env, RandomPolicy(spec), seeds, job.runtime, episodes_per_task=config.episodes_per_task
+        result, random = (
+            evaluate_policy(scored, policy, seeds, job.runtime, episodes_per_task=config.episodes_per_task)
+            for policy in (agent, RandomPolicy(spec))
         )
         dreamed = fitness(trained.best[None].numpy(), config.dream_rollouts, Role.EVALUATE)
-        checked, kinds = check(job, env, config, spec, models, fitness)
-        metrics = summary(result, spec.solved_return)
+        checked, kinds = check(job, env, config, spec, models, fitness)  # in what the dream models, not in `scored`
+        metrics = summary(result, scored_spec.solved_return)
         report.summary(
             metrics
             | {
@@ -104,23 +126,9 @@ def main(job: Job) -> None:
                 "env_steps": latents.steps + trained.env_steps,
             }
         )
-        report_returns(report, result, random, metrics, spec)
+        report_returns(report, result, random, metrics, scored_spec)
         report_check(report, checked, kinds)
-    VIDEOS.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds[: config.videos]):
-        film_agent(VIDEOS / f"agent-{number}.mp4", env, agent, seed)
-    if config.videos:
-        film_dream(
-            VIDEOS / "dream.mp4",
-            env,
-            spec,
-            agent,
-            models.vision,
-            dream,
-            trained.controller,
-            trained.best,
-            seeds[0],
-        )
+    film(config, scored, spec, agent, models, dream, seeds)
 
 
 if __name__ == "__main__":

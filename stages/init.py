@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from stages.stage import Job, RunConfig, run_stage
 from worldmodels.checkpoint import Scratch, write_json
-from worldmodels.control import ControllerConfig, EvaluateConfig
+from worldmodels.control import ControllerConfig, EvaluateConfig, scoring_spec
 from worldmodels.dream import DreamConfig
 from worldmodels.environment import CollectConfig, EnvConfig, collect, spec_of
 from worldmodels.memory import MDNRNNConfig
@@ -78,10 +78,11 @@ def main(job: Job) -> None:
     job.runtime.torch_device()
     job.runtime.check_backend()
     zero = Job("init", "r0", "", job.run, job.runtime)
-    env, settings = configs["env"], configs["collect"]
+    env, settings, scoring = configs["env"], configs["collect"], configs["evaluate"]
     assert isinstance(env, EnvConfig)
     assert isinstance(settings, CollectConfig)
-    spec_of(env)
+    assert isinstance(scoring, EvaluateConfig)
+    scoring_spec(env, scoring, spec_of(env))
     scratch = Scratch(job.root / ".scratch", "init", "")
     collect(env, settings, [], [], runtime=job.runtime, folder=zero.episodes, previous=None, scratch=scratch)
     scratch.clear()

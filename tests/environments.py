@@ -46,6 +46,14 @@ class CountingPixels(_Counting):
         return np.full((96, 80, 3), self.count % 256, np.uint8)
 
 
+class DoublingPixels(CountingPixels):
+    """As CountingPixels, with rewards twice as large: a return tells where it was earned."""
+
+    def step(self, action):
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, 2 * reward, terminated, truncated, info
+
+
 class CountingState(_Counting):
     """State [step's number, last action, whether the number is odd]. Three actions, numbered from 0."""
 
@@ -63,5 +71,6 @@ class CountingBox(CountingState):
 
 
 gym.register("CountingPixels-v0", f"{__name__}:CountingPixels", reward_threshold=45)
+gym.register("DoublingPixels-v0", f"{__name__}:DoublingPixels", reward_threshold=90)
 gym.register("CountingState-v0", f"{__name__}:CountingState", reward_threshold=45)
 gym.register("CountingBox-v0", f"{__name__}:CountingBox", max_episode_steps=1000)

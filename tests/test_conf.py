@@ -45,6 +45,16 @@ def test_every_environment_in_every_mode_is_accepted(env: str, mode: str) -> Non
     assert all(value >= least for value, least in zip(asked, floor, strict=True))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_the_low_cost_carracing_differs_in_what_is_drawn_alone(mode: str) -> None:
+    real, cheap = composed("env=carracing", f"mode={mode}"), composed("env=carracing_lowcost", f"mode={mode}")
+    assert cheap["env"]["id"] != real["env"]["id"] and cheap["run"]["env"] != real["run"]["env"]
+    assert (real["evaluate"]["env_id"], cheap["evaluate"]["env_id"]) == ("", real["env"]["id"])  # where it is scored
+    for section, key in (("env", "id"), ("run", "env"), ("evaluate", "env_id")):
+        cheap[section][key] = real[section][key]
+    assert cheap == real
+
+
 def test_a_choice_of_rounds_beats_the_preset() -> None:
     params = composed("rounds=r2")
     assert params["rounds"] == {"r1": {"previous": "r0"}, "r2": {"previous": "r1"}}

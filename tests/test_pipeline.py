@@ -46,6 +46,7 @@ TINY = [
     "evaluate.check_episodes=1",
     "evaluate.videos=1",
 ]
+COUNTING = ["env.id=tests.environments:CountingPixels-v0", "env.max_steps=12"]
 METRICS = {
     "return_mean",
     "return_std",
@@ -98,9 +99,9 @@ def ran(output: str) -> list[str]:
     ("env", "rounds"),
     [
         (["env.id=CartPole-v1"], 2),
-        (["env.id=tests.environments:CountingPixels-v0", "env.max_steps=12"], 1),
+        ([*COUNTING, "evaluate.env_id=tests.environments:DoublingPixels-v0"], 1),
     ],
-    ids=["state, two rounds", "pixels"],
+    ids=["state, two rounds", "pixels, scored elsewhere"],
 )
 def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> None:
     folder = checkout(tmp_path, f"rounds=r{rounds}", *env)
@@ -109,6 +110,8 @@ def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> 
     assert sorted(ran(repro(folder))) == sorted(expected)
     assert ran(repro(folder)) == []
     check_results(folder)
+    if env[0] in COUNTING:
+        check_where_it_was_scored(folder / "results" / "evaluate")
     params = OmegaConf.load(folder / "params.yaml")
     params.mdnrnn.epochs = 2
     OmegaConf.save(params, folder / "params.yaml")
@@ -133,6 +136,14 @@ def check_results(folder: Path) -> None:
     assert list((folder / "runs").rglob("events.out.tfevents.*"))
 
 
+def check_where_it_was_scored(results: Path) -> None:
+    """Every episode returns 45, or 90 where it is scored."""
+    metrics = json.loads((results / "metrics.json").read_text())
+    assert (metrics["return_mean"], metrics["random_return_mean"], metrics["solved"]) == (90, 90, True)
+    with (results / "plots" / "dream_check.csv").open() as file:  # what the dream is a dream of
+        assert {float(row["real_return"]) for row in csv.DictReader(file)} == {45}
+
+
 def test_a_stage_imports_the_library_beside_it(tmp_path: Path) -> None:
     folder = checkout(tmp_path)
     (folder / "worldmodels" / "params.py").write_text("raise SystemExit('the library of this checkout')\n")
@@ -148,6 +159,7 @@ def test_a_stage_imports_the_library_beside_it(tmp_path: Path) -> None:
         ("env.id=PongNoFrameskip-v5", ["env.id", "PongNoFrameskip-v4", "ALE/Pong-v5"]),
         ("vae.epochs=0", ["vae.epochs = 0", "greater than or equal to 1"]),
         ("env.id=Blackjack-v1", ["env.id", "Blackjack-v1", "Tuple"]),
+        ("evaluate.env_id=CartPole-v1", ["evaluate.env_id", "CartPole-v1", "obs_shape is (4,)", "(8,)"]),
     ],
 )
 def test_a_wrong_parameter_is_one_line_before_any_work(tmp_path: Path, override: str, parts: list[str]) -> None:

@@ -2,8 +2,17 @@ import numpy as np
 import pytest
 
 from tests.control.agents import STATE, new_agent, new_controller
-from worldmodels.control import Scores, dream_check, evaluate_policy, summary
-from worldmodels.environment import rollout
+from worldmodels.control import (
+    EvaluateConfig,
+    Scores,
+    dream_check,
+    evaluate_policy,
+    scoring_env,
+    scoring_spec,
+    summary,
+)
+from worldmodels.environment import EnvConfig, rollout, spec_of
+from worldmodels.params import ParamError
 from worldmodels.records import EvalResult
 from worldmodels.runtime import RuntimeConfig
 from worldmodels.seeding import Role, env_seeds
@@ -79,3 +88,29 @@ def test_the_dream_check_correlates_ranks(real, dreamt, correlation):
     assert check.rank_correlation == pytest.approx(correlation)
     np.testing.assert_array_equal(check.dream, dreamt)
     assert check.real.tolist() == real
+
+
+PIXELS = EnvConfig(id="tests.environments:CountingPixels-v0", crop=[0, 90, 0, 70], max_steps=7)
+
+
+def test_the_score_is_taken_where_the_training_was_unless_another_place_is_named():
+    spec, elsewhere = spec_of(PIXELS), EvaluateConfig(env_id="tests.environments:DoublingPixels-v0")
+    assert (scoring_env(PIXELS, EvaluateConfig()), scoring_spec(PIXELS, EvaluateConfig(), spec)) == (PIXELS, spec)
+    scored = scoring_env(PIXELS, elsewhere)
+    assert scored.id == elsewhere.env_id and (scored.crop, scored.max_steps) == (PIXELS.crop, PIXELS.max_steps)
+    assert scoring_spec(PIXELS, elsewhere, spec).solved_return == 90 != spec.solved_return
+
+
+@pytest.mark.parametrize(
+    "env_id, said",
+    [
+        ("tests.environments:CountingState-v0", "its observation is state, that of env.id = .* is pixel"),
+        ("ALE/Pong-v5", "its action_dim is 6, that of env.id = .* is 2"),
+        ("LunarLander-v2", "no such environment; nearest are LunarLander-v3"),
+        ("tests.nowhere:Pixels-v0", "module 'tests.nowhere' cannot be imported"),
+    ],
+)
+def test_an_environment_that_the_agent_does_not_fit_cannot_score_it(env_id, said):
+    with pytest.raises(ParamError, match=f"^evaluate.env_id = '{env_id}': {said}") as caught:
+        scoring_spec(PIXELS, EvaluateConfig(env_id=env_id), spec_of(PIXELS))
+    assert "\n" not in str(caught.value)

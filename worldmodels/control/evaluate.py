@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -9,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.control.fitness import Fitness
-from worldmodels.environment import EnvConfig, Policy, Score, score
-from worldmodels.params import Count, Natural, settings
+from worldmodels.environment import EnvConfig, EnvSpec, Policy, Score, score, spec_of
+from worldmodels.params import Count, Natural, ParamError, settings
 from worldmodels.records import EvalResult
 from worldmodels.runtime import RuntimeConfig, run_tasks
 from worldmodels.seeding import Role, numpy_rng
 
 CONFIDENCE = 0.95
+
+SPACES = ("observation", "obs_shape", "action", "action_dim", "action_low", "action_high", "action_start")
 
 
 @settings
@@ -30,6 +33,9 @@ class EvaluateConfig:
             besides each round's best.
         check_episodes: real episodes of each controller of the dream check.
         videos: videos of the agent; 0: none.
+        env_id: Gymnasium id of the environment that the score is taken in, where it is not the one trained in; empty:
+            the same one. The agent's and the random policy's episodes and the videos are played there; the dream check
+            is not, since a dream can only be as good as what it models.
     """
 
     episodes: Count = 100
@@ -38,6 +44,38 @@ class EvaluateConfig:
     check_controllers: Natural = 8
     check_episodes: Count = 8
     videos: Natural = 0
+    env_id: str = ""
+
+
+def scoring_env(env: EnvConfig, config: EvaluateConfig) -> EnvConfig:
+    """The environment that the score is taken in: ``env``, under the id that ``config`` may name."""
+    return replace(env, id=config.env_id) if config.env_id else env
+
+
+def scoring_spec(env: EnvConfig, config: EvaluateConfig, spec: EnvSpec) -> EnvSpec:
+    """The spec of the environment that the score is taken in.
+
+    Args:
+        spec: that of ``env``.
+
+    Raises:
+        ParamError: it cannot be made, or an agent of ``env`` does not fit its spaces.
+    """
+    if not config.env_id:
+        return spec
+    try:
+        scored = spec_of(scoring_env(env, config))
+    except ParamError as error:
+        reason = str(error).removeprefix(f"env.id = '{config.env_id}': ")
+        raise ParamError(f"evaluate.env_id = '{config.env_id}': {reason}") from error
+    for name in SPACES:
+        theirs, ours = getattr(scored, name), getattr(spec, name)
+        if theirs != ours:
+            raise ParamError(
+                f"evaluate.env_id = '{config.env_id}': its {name} is {theirs}, that of env.id = '{env.id}' is {ours};"
+                " the spaces have to be the same"
+            )
+    return scored
 
 
 class DreamCheck(NamedTuple):

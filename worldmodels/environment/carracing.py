@@ -28,6 +28,8 @@ from gymnasium.envs.box2d.car_racing import (
 from numpy.typing import NDArray
 from pygame import gfxdraw
 
+RETURN_CENTRE = (60, WINDOW_H - WINDOW_H * 2.5 / 40.0)  # where the return is written, in pixels of the screen
+
 _SIZES = {"state_pixels": (STATE_W, STATE_H), "rgb_array": (VIDEO_W, VIDEO_H)}
 _REACH = math.hypot(WINDOW_W / 2, WINDOW_H * 3 / 4)  # pixels from the car to the farthest corner of the screen
 _MARGIN = 2  # pixels that anti-aliasing may reach beyond a polygon's corners
@@ -60,7 +62,7 @@ class FastCarRacing(CarRacing):
         if mode not in _SIZES or "t" not in self.__dict__:
             return super()._render(mode)
         assert self.car is not None
-        zoom = 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
+        zoom = self._zoom()
         angle = -self.car.hull.angle
         x, y = self.car.hull.position
         shift = pygame.math.Vector2((-x * zoom, -y * zoom)).rotate_rad(angle)
@@ -72,8 +74,12 @@ class FastCarRacing(CarRacing):
         self.surf = self._screen
         _flip(self._canvas, self._screen)
         self._render_indicators(WINDOW_W, WINDOW_H)
-        self._render_return(self.surf)
+        self._render_return(self.surf, RETURN_CENTRE)
         return self._create_image_array(self.surf, _SIZES[mode])
+
+    def _zoom(self) -> float:
+        """Screen pixels per unit: the first second shows less and less of the world."""
+        return 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
 
     def _render_road(self, zoom: float, translation: tuple[float, float], angle: float) -> None:
         assert self.surf is not None
@@ -98,13 +104,16 @@ class FastCarRacing(CarRacing):
             surface.fill((0, 0, 0))
             _draw(surface, _to_pixels(_FIELD.T, zoom, translation, angle).T.tolist(), colour)
 
-    def _render_return(self, surface: pygame.Surface) -> None:
+    def _return_text(self) -> str:
+        return f"{self.reward:04.0f}"
+
+    def _render_return(self, surface: pygame.Surface, centre: tuple[float, float]) -> None:
         if self._font is None:
             pygame.font.init()
             self._font = pygame.font.Font(pygame.font.get_default_font(), 42)
-        text = self._font.render(f"{self.reward:04.0f}", True, (255, 255, 255), (0, 0, 0))
+        text = self._font.render(self._return_text(), True, (255, 255, 255), (0, 0, 0))
         place = text.get_rect()
-        place.center = (60, WINDOW_H - WINDOW_H * 2.5 / 40.0)
+        place.center = centre
         surface.blit(text, place)
 
 

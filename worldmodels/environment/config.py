@@ -8,7 +8,8 @@ from worldmodels.params import Count, Natural, settings
 
 @settings
 class EnvConfig:
-    """One environment and how it is shown to the models. All of it holds in evaluation too.
+    """One environment and how it is shown to the models. It holds in evaluation too, where ``evaluate.env_id`` may name
+    another id.
 
     Attributes:
         id: a Gymnasium id; ``module:Id-v0`` imports ``module`` first, for environments of one's own.

@@ -9,7 +9,7 @@ from benchmarks.measure import Result, Way, compare, matrix_products, single_thr
 from worldmodels.device import Precision, product_dtype
 from worldmodels.dream.simulator import Dream, DreamConfig
 
-HORIZON = 100  # a tenth of a generation: the rate does not depend on it
+HORIZON = 400  # less than half a generation: the rate does not depend on it
 NAIVE_STEPS = 300
 
 

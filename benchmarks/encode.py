@@ -9,7 +9,7 @@ from worldmodels.device import product_dtype
 from worldmodels.vision.encode import EncodeConfig, encode_observations
 from worldmodels.vision.vae import VAE, VAEConfig
 
-FRAMES, NAIVE_FRAMES = 2048, 128
+FRAMES, NAIVE_FRAMES = 8192, 256
 
 
 def run(device: torch.device) -> list[Result]:

@@ -13,7 +13,7 @@ from worldmodels.checkpoint import Scratch
 from worldmodels.memory.mdnrnn import MDNRNNConfig
 from worldmodels.memory.train import train_memory
 
-WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS = 64, 100, 4, 16
+WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS = 64, 100, 16, 32
 
 
 def run(device: torch.device) -> list[Result]:

@@ -16,7 +16,7 @@ from worldmodels.device import Precision, product_dtype
 from worldmodels.vision.train import train_vision
 from worldmodels.vision.vae import VAEConfig
 
-BATCH, UPDATES = 100, 8
+BATCH, UPDATES = 100, 24
 
 
 def run(device: torch.device) -> list[Result]:
@@ -34,7 +34,7 @@ def measure(path: str, device: torch.device, precision: Precision) -> Result:
         "limit": matrix_products(paper.VAE_TRAINING_FLOP, dtype, device),
     }
     note = f"{str(dtype).removeprefix('torch.')}; stock layers in float32; matrix products alone"
-    return compare(path, ways, unit="frames/s", note=note)
+    return compare(path, ways, unit="frames/s", note=note, repeats=3)
 
 
 class _Frames:

@@ -10,6 +10,7 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 from benchmarks import paper
 from benchmarks.measure import Result, Way, compare, matrix_products
 from worldmodels.checkpoint import Scratch
+from worldmodels.device import Precision, product_dtype
 from worldmodels.memory.mdnrnn import MDNRNNConfig
 from worldmodels.memory.train import train_memory
 
@@ -17,16 +18,21 @@ WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS = 64, 100, 16, 32
 
 
 def run(device: torch.device) -> list[Result]:
-    """In the product's default precision."""
-    config = MDNRNNConfig(window=WINDOW, epochs=1, validation_fraction=0.01)
-    dtype = torch.float32
+    """In float32, and in bfloat16 where the hardware has it."""
+    return [measure("mdnrnn_train_float32", device, "float32"), measure("mdnrnn_train", device, "auto")]
+
+
+def measure(path: str, device: torch.device, precision: Precision) -> Result:
+    """Steps per second of one setting."""
+    config = MDNRNNConfig(window=WINDOW, epochs=1, validation_fraction=0.01, precision=precision)
+    dtype = product_dtype(precision, device)
     ways = {
         "ours": ours(device, config),
         "naive": naive(device),
         "limit": matrix_products(paper.MEMORY_TRAINING_FLOP, dtype, device),
     }
     note = f"{str(dtype).removeprefix('torch.')}; one window at a time in float32; matrix products alone"
-    return [compare("mdnrnn_train", ways, unit="steps/s", note=note)]
+    return compare(path, ways, unit="steps/s", note=note)
 
 
 def ours(device: torch.device, config: MDNRNNConfig) -> Way:

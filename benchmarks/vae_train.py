@@ -16,7 +16,7 @@ from worldmodels.device import Precision, product_dtype
 from worldmodels.vision.train import train_vision
 from worldmodels.vision.vae import VAEConfig
 
-BATCH, UPDATES = 100, 24
+BATCH, UPDATES, NAIVE_UPDATES = 100, 60, 10
 
 
 def run(device: torch.device) -> list[Result]:
@@ -104,11 +104,11 @@ def naive(device: torch.device) -> Way:
     frames = torch.from_numpy(paper.frames(BATCH))
 
     def work() -> float:
-        for _ in range(UPDATES):
+        for _ in range(NAIVE_UPDATES):
             pixels = frames.permute(0, 3, 1, 2).contiguous().to(device).float() / 255
             optimizer.zero_grad()
             vae.loss(pixels).backward()
             optimizer.step()
-        return BATCH * UPDATES
+        return BATCH * NAIVE_UPDATES
 
     return work

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from worldmodels.device import Precision
-from worldmodels.memory import mixture
+from worldmodels.memory import lstm, mixture
+from worldmodels.memory.lstm import affine
 from worldmodels.memory.stats import WorldStats
 from worldmodels.params import Count, Fraction, Natural, NonNegative, Positive, settings
 
@@ -152,19 +153,15 @@ class MDNRNN(nn.Module):
         """
         x = torch.cat((z, action), -1).transpose(1, 2)  # (E, L, B, Z+A)
         inward, recurrent = self.cell_weight.split((x.shape[-1], self.hidden_dim), 1)  # (E, Z+A, 4D), (E, D, 4D)
-        projected = _affine(x.flatten(1, 2), inward, self.cell_bias)  # of all steps at once
-        h, c = state
-        hs = []
-        for gates in projected.unflatten(1, x.shape[1:3]).unbind(1):
-            h, c = _cell(_affine(h, recurrent, gates), c)
-            hs.append(h)
-        out = self._heads(torch.stack(hs, 1).flatten(1, 2), x.flatten(1, 2))  # (E, L*B, O)
-        return self._split(out.unflatten(1, x.shape[1:3]).transpose(1, 2), RNNState(h, c))
+        projected = affine(x.flatten(1, 2), inward, self.cell_bias)  # of all steps at once
+        hs, c = lstm.unroll(projected.unflatten(1, x.shape[1:3]), recurrent, *state)  # (E, L, B, D)
+        out = self._heads(hs.flatten(1, 2), x.flatten(1, 2))  # (E, L*B, O)
+        return self._split(out.unflatten(1, x.shape[1:3]).transpose(1, 2), RNNState(hs[:, -1], c))
 
     def step(self, z: Tensor, action: Tensor, state: RNNState) -> MDNRNNOutput:
         """One step of ``unroll``: z (E, B, Z), action (E, B, A)."""
         x = torch.cat((z, action), -1)
-        h, c = _cell(_affine(torch.cat((x, state.h), -1), self.cell_weight, self.cell_bias), state.c)
+        h, c = lstm.cell(affine(torch.cat((x, state.h), -1), self.cell_weight, self.cell_bias), state.c)
         return self._split(self._heads(h, x), RNNState(h, c))
 
     def listen(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
@@ -177,7 +174,7 @@ class MDNRNN(nn.Module):
             z: (B, Z). action: (B, A). state: of member 0, (B, D); ``initial_state(B).member(0)`` at first.
         """
         x = torch.cat((z, action, state.h), -1)[None]  # (1, B, Z+A+D)
-        return RNNState(*_cell(_affine(x, self.cell_weight[:1], self.cell_bias[:1])[0], state.c))
+        return RNNState(*lstm.cell(affine(x, self.cell_weight[:1], self.cell_bias[:1])[0], state.c))
 
     def sample(
         self, output: MDNRNNOutput, z: Tensor, uniform: Tensor, normal: Tensor, temperature: float = 1.0
@@ -211,9 +208,9 @@ class MDNRNN(nn.Module):
     def _heads(self, h: Tensor, x: Tensor) -> Tensor:
         """All outputs of every member, (E, N, O), from h (E, N, D) and x = [z, action] (E, N, Z+A)."""
         if self.config.head_dim:
-            hidden = _affine(torch.cat((h, x), -1), self.hidden_weight, self.hidden_bias)
+            hidden = affine(torch.cat((h, x), -1), self.hidden_weight, self.hidden_bias)
             h = silu(layer_norm(hidden, hidden.shape[-1:]))
-        return _affine(h, self.head_weight, self.head_bias)
+        return affine(h, self.head_weight, self.head_bias)
 
     def _split(self, out: Tensor, state: RNNState) -> MDNRNNOutput:
         z, k = self.z_dim, self.config.num_mixtures
@@ -229,20 +226,3 @@ class MDNRNN(nn.Module):
             binary_logit=binary_logit,
             state=state,
         )
-
-
-def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x (E, N, I) · weight (E, I, O) + bias (E, 1 or N, O), in the weights' numbers or autocast's, given in float32."""
-    return torch.baddbmm(bias, x.to(weight.dtype), weight).float()
-
-
-def _cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """(h, c) after one step of an LSTM whose input, forget, output and candidate gates are ``gates`` (…, 4D).
-
-    Every tanh(x) is written as 2 σ(2x) - 1, which costs a third here and lets one call do all four gates; the
-    candidate's factor 2 is left to its weights, and c is kept doubled. The fewest calls win: at this size it is their
-    overhead that training waits for.
-    """
-    i, f, o, candidate = torch.sigmoid(gates).chunk(4, -1)
-    c = torch.addcmul(torch.sub(f * c, i, alpha=2), i, candidate, value=4)  # 2c = f · 2c + 2i · tanh
-    return torch.addcmul(-o, o, torch.sigmoid(c), value=2), c  # h = o · tanh(c)

@@ -49,10 +49,11 @@ def test_it_is_torchs_lstm_but_for_the_names_of_its_weights(window):
     projected, recurrent, h, c = (x.detach().float() for x in window)
     theirs = torch.nn.LSTM(4 * D, D, bias=False)
     i, f, o, g = recurrent[0].chunk(4, -1)
+    named = dict(theirs.named_parameters())
     eye = torch.eye(4 * D).chunk(4, 0)
     with torch.no_grad():  # torch has the order i, f, g, o, a tanh where we have a doubled σ, and c as it is
-        theirs.weight_hh_l0.copy_(torch.cat((i, f, g / 2, o), -1).T)
-        theirs.weight_ih_l0.copy_(torch.cat((eye[0], eye[1], eye[3] / 2, eye[2])))
+        named["weight_hh_l0"].copy_(torch.cat((i, f, g / 2, o), -1).T)
+        named["weight_ih_l0"].copy_(torch.cat((eye[0], eye[1], eye[3] / 2, eye[2])))
         expected, (_, last) = theirs(projected[0], (h[:1].contiguous(), c[:1] / 2))
     hs, c = lstm.unroll(projected[:1], recurrent[:1], h[:1], c[:1])
     torch.testing.assert_close(hs[0], expected)

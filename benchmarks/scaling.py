@@ -1,0 +1,117 @@
+"""What full presets take on more hands, reckoned from measured rates: ``python -m benchmarks.scaling FIGURES.json``.
+
+Nothing here is measured: it multiplies. Environments and dreams are shared out in whole tasks over the workers, so a
+stage with fewer tasks than workers leaves some idle. V and M train on one machine, here at the rate that was measured,
+whatever the number of cores: how they scale beyond is not known.
+"""
+
+import argparse
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dvc.utils.hydra import compose_and_dump
+from omegaconf import OmegaConf
+
+ENVS = ("carracing", "carracing_lowcost")
+CORES = (1, 16, 64)
+LENGTH = 1000  # steps of an episode of CarRacing that nobody ends
+SKIPPED = 50  # steps of the opening zoom, played and not recorded
+
+
+class Rates(NamedTuple):
+    """Measured rates: per core of what is shared out, of the whole machine what is not."""
+
+    cores: int
+    act: float
+    step: float
+    vae: float
+    encode: float
+    mdnrnn: float
+    dream: float
+
+
+def rates(figures: list[dict[str, Any]], path: str, cores: int) -> Rates:
+    """Of the environment whose steps are the figure ``path``."""
+    ours = {row["path"]: row["ours"] for row in figures}
+    thought = 1 / ours["agent"] - 1 / ours["carracing"]  # s of V, M and C; never less than nothing
+    act = 1 / (1 / ours[path] + max(thought, 0.0))
+    trained = ours["vae_train"], ours["encode"], ours["mdnrnn_train"]
+    return Rates(cores, act, ours[path], *trained, ours["dream"] / cores)
+
+
+def composed(env: str) -> dict[str, Any]:
+    """The parameters of ``env`` with mode=full."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        compose_and_dump(str(path), os.path.abspath("conf"), None, "config", "", [f"env={env}", "mode=full"])  # noqa: PTH100
+        return OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[return-value]
+
+
+def hours(params: dict[str, Any], rate: Rates, cores: int) -> dict[str, float]:
+    """Of every stage, all rounds together."""
+    collecting, controller, evaluate = params["collect"], params["controller"], params["evaluate"]
+    rounds = len(params["rounds"])
+    episodes = [collecting["random_episodes"], *[collecting["controller_episodes"]] * (rounds - 1)]
+    seen = LENGTH * sum(sum(episodes[: k + 1]) for k in range(rounds))  # each round trains on all so far
+
+    def shared(tasks: int, seconds: float) -> float:
+        """``tasks`` tasks of so many seconds each."""
+        return math.ceil(tasks / cores) * seconds
+
+    size = collecting["episodes_per_shard"]
+    collect = sum(
+        shared(math.ceil(count / size), size * (LENGTH + SKIPPED) / (rate.step if k == 0 else rate.act))
+        for k, count in enumerate(episodes)
+    )
+    together = controller["candidates_per_task"]
+    dreams = shared(
+        math.ceil(controller["popsize"] / together),
+        together * controller["rollouts"] * params["dream"]["horizon"] / rate.dream,
+    )
+    batch, times = controller["episodes_per_task"], controller["generations"] // controller["validation_every"]
+    validation = times * shared(math.ceil(controller["validation_rollouts"] / batch), batch * LENGTH / rate.act)
+    finals = controller["finalists"] * controller["final_rollouts"]
+    validation += shared(math.ceil(finals / batch), batch * LENGTH / rate.act)
+    size = evaluate["episodes_per_task"]
+    played = sum(
+        shared(math.ceil(evaluate["episodes"] / size), size * (LENGTH + SKIPPED) / speed)
+        for speed in (rate.act, rate.step)
+    )
+    seconds = {
+        "collect": collect,
+        "vae": params["vae"]["epochs"] * seen / rate.vae,
+        "encode": seen / rate.encode,
+        "mdnrnn": params["mdnrnn"]["epochs"] * seen / rate.mdnrnn,
+        "controller, dreams": rounds * controller["generations"] * dreams,
+        "controller, validation": rounds * validation,
+        "evaluate": played,
+    }
+    return {stage: value / 3600 for stage, value in seconds.items()}
+
+
+def main() -> None:
+    """Print a table of hours for every environment."""
+    parser = argparse.ArgumentParser(prog="benchmarks.scaling", description="What full presets take on more hands.")
+    parser.add_argument("figures", type=Path, help="what `python -m benchmarks --json` wrote")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="of the machine they were measured on")
+    parser.add_argument("--candidates-per-task", type=int, help="instead of the preset's")
+    arguments = parser.parse_args()
+    figures = json.loads(arguments.figures.read_text())
+    for env in ENVS:
+        params = composed(env)
+        if arguments.candidates_per_task:
+            params["controller"]["candidates_per_task"] = arguments.candidates_per_task
+        rate = rates(figures, env, arguments.cores)
+        columns = [hours(params, rate, cores) for cores in CORES]
+        print(f"\n| `{env}`, hours | " + " | ".join(f"{cores} cores" for cores in CORES) + " |")
+        print("|---|" + "---|" * len(CORES))
+        for stage in columns[0]:
+            print(f"| {stage} | " + " | ".join(f"{column[stage]:.2g}" for column in columns) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ from worldmodels.device import Precision, product_dtype
 from worldmodels.memory.mdnrnn import MDNRNNConfig
 from worldmodels.memory.train import train_memory
 
-WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS = 64, 100, 16, 32
+WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS = 64, 100, 32, 32
 
 
 def run(device: torch.device) -> list[Result]:

@@ -227,18 +227,26 @@ def _peak_memory() -> int:
 
 def draw(path: Path, points: dict[str, list[dict[str, float]]]) -> None:
     """Time above, with the limit as a dashed line, and peak memory below; a column for each curve."""
-    figure = Figure(figsize=(3.2 * len(points), 6), dpi=100, layout="constrained")
-    axes = figure.subplots(2, len(points), squeeze=False)
-    for (name, row), above, below in zip(points.items(), *axes, strict=True):
+    columns = 5
+    rows = -(-len(points) // columns)
+    figure = Figure(figsize=(3 * columns, 5 * rows), dpi=100, layout="constrained")
+    axes = figure.subplots(2 * rows, columns, squeeze=False)
+    for number, (name, row) in enumerate(points.items()):
+        bank, column = divmod(number, columns)
+        above, below = axes[2 * bank, column], axes[2 * bank + 1, column]
         curve, sizes = CURVES[name], [one["size"] for one in row]
         above.loglog(sizes, [one["seconds"] for one in row], "o-", color="#2563ab", label="measured")
         above.loglog(sizes, [one["limit_seconds"] for one in row], "--", color="#71717a", label=curve.limit)
-        above.set(title=f"{curve.title}: {name}", xlabel=curve.size, ylabel="seconds")
+        above.set(title=curve.title, ylabel="seconds")
+        above.legend(fontsize=8)
         below.semilogx(sizes, [one["peak_mb"] for one in row], "s-", color="#d9792b")
         below.set(xlabel=curve.size, ylabel="peak memory, MB", ylim=(0, 1.2 * max(one["peak_mb"] for one in row)))
-        above.legend(fontsize=8)
         for ax in (above, below):
+            ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            ax.minorticks_off()
             ax.grid(color="#e4e4e7")
+    for ax in axes.flat:
+        ax.set_visible(ax.has_data())
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
+from benchmarks import growth, scaling
 from benchmarks.measure import Result, compare, row
 
 ROOT = Path(__file__).parent.parent
@@ -77,3 +78,23 @@ def test_a_benchmark_that_is_not_there_is_named(monkeypatch, capsys):
         command.main()
     assert "telepathy: not a benchmark on cpu; accepted: dream" in capsys.readouterr().err
     assert torch.get_num_threads() > 0
+
+
+def test_what_is_reckoned_follows_from_the_rates(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names = ("agent", "carracing", "vae_train", "encode", "mdnrnn_train", "dream")
+    rate = scaling.rates([{"path": name, "ours": 100.0} for name in names], "carracing", 2)
+    params = scaling.composed("carracing")
+    one, many = (scaling.hours(params, rate, cores) for cores in (1, 64))
+    assert one.keys() == many.keys() and all(many[stage] <= one[stage] for stage in one)
+    frames = 1000 * (10_000 + 12_000 + 14_000)  # of three rounds, each of which trains on all before
+    assert one["vae"] == many["vae"] == pytest.approx(10 * frames / 100 / 3600)
+    assert one["controller, dreams"] == pytest.approx(3 * 800 * 64 * 16 * 1000 / 50 / 3600)
+    assert many["controller, dreams"] == pytest.approx(one["controller, dreams"] / 8)  # eight tasks a generation
+
+
+def test_a_curve_has_time_limit_and_memory_and_can_be_drawn(tmp_path):
+    points = [growth.point("popsize", size) for size in (1, 2)]
+    assert all(one["seconds"] > 0 and one["limit_seconds"] > 0 and one["peak_mb"] > 100 for one in points)
+    growth.draw(tmp_path / "growth.png", {"popsize": points})
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")

@@ -5,7 +5,7 @@ from torch import nn
 from torch.distributions import Categorical, Normal
 
 from benchmarks import paper
-from benchmarks.measure import Result, Way, compare, matrix_products, single_threaded
+from benchmarks.measure import Result, Way, beside_products, single_threaded
 from worldmodels.device import Precision, product_dtype
 from worldmodels.dream.simulator import Dream, DreamConfig
 
@@ -24,14 +24,10 @@ def run(device: torch.device) -> list[Result]:
 def measure(path: str, device: torch.device, precision: Precision, *, compiled: bool = False) -> Result:
     """Dream steps per second of one setting."""
     config = DreamConfig(horizon=HORIZON, end_on_leaving=False, precision=precision, compile=compiled, max_batch=2**16)
-    dtype = product_dtype(precision, device)
-    ways = {
-        "ours": on_workers(config) if device.type == "cpu" else in_one_batch(config, device),
-        "naive": single_threaded(naive(device)),
-        "limit": matrix_products(paper.DREAM_FLOP, dtype, device),
-    }
-    how = f"{str(dtype).removeprefix('torch.')}{', compiled' if compiled else ''}"
-    return compare(path, ways, unit="steps/s", note=f"{how}; one rollout at a time; matrix products alone")
+    ours = on_workers(config) if device.type == "cpu" else in_one_batch(config, device)
+    dtype, alone = product_dtype(precision, device), single_threaded(naive(device))
+    note = f"{', compiled' if compiled else ''}; one rollout at a time"
+    return beside_products(path, ours, alone, paper.DREAM_FLOP, dtype, device, note, unit="steps/s")
 
 
 def on_workers(config: DreamConfig) -> Way:

@@ -130,6 +130,15 @@ def matrix_products(flop_per_unit: float, dtype: torch.dtype, device: torch.devi
     return work
 
 
+def beside_products(
+    path: str, ours: Way, naive: Way, flop: float, dtype: torch.dtype, device: torch.device, note: str, **rest: Any
+) -> Result:
+    """``compare`` where the limit is matrix products in ``dtype``, ``flop`` of them a unit."""
+    ways = {"ours": ours, "naive": naive, "limit": matrix_products(flop, dtype, device)}
+    note = f"{str(dtype).removeprefix('torch.')}{note}; matrix products alone"
+    return compare(path, ways, note=note, **rest)
+
+
 def single_threaded(work: Way) -> Way:
     """The same on one thread, which is faster for work in small pieces."""
 

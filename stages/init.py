@@ -78,13 +78,13 @@ def main(job: Job) -> None:
     job.runtime.torch_device()
     job.runtime.check_backend()
     zero = Job("init", "r0", "", job.run, job.runtime)
-    env, settings, scoring = configs["env"], configs["collect"], configs["evaluate"]
+    env, collecting, scoring = configs["env"], configs["collect"], configs["evaluate"]
     assert isinstance(env, EnvConfig)
-    assert isinstance(settings, CollectConfig)
+    assert isinstance(collecting, CollectConfig)
     assert isinstance(scoring, EvaluateConfig)
     scoring_spec(env, scoring, spec_of(env))
     scratch = Scratch(job.root / ".scratch", "init", "")
-    collect(env, settings, [], [], runtime=job.runtime, folder=zero.episodes, previous=None, scratch=scratch)
+    collect(env, collecting, [], [], runtime=job.runtime, folder=zero.episodes, previous=None, scratch=scratch)
     scratch.clear()
     for name in ("vae", "mdnrnn", "controller"):
         write_json(zero.model(name) / "none.json", {"round": "r0", name: None})

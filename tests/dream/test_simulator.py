@@ -38,7 +38,7 @@ def one_at_a_time(dream, act, solutions, start, noise) -> DreamResult:
     return DreamResult(returns, lengths, terminated)
 
 
-def same(a: DreamResult, b: DreamResult) -> None:
+def assert_same(a: DreamResult, b: DreamResult) -> None:
     assert torch.equal(a.lengths, b.lengths)
     assert torch.equal(a.terminated, b.terminated)
     np.testing.assert_allclose(a.returns, b.returns, rtol=1e-4, atol=1e-4)
@@ -104,7 +104,7 @@ def test_batched_equals_one_at_a_time(members, features):
     solutions = torch.randn(4, 2 * dream.feature_dim, generator=rng(5))
     start, noise = dream.draw(5, rng(7))
     batched = dream.run(feedback, solutions, start, noise)
-    same(batched, one_at_a_time(dream, feedback, solutions, start, noise))
+    assert_same(batched, one_at_a_time(dream, feedback, solutions, start, noise))
     assert batched.terminated.any()
     assert not batched.terminated.all()
 
@@ -116,7 +116,7 @@ def test_batched_equals_one_at_a_time_with_the_real_memory(features):
     start, noise = dream.draw(5, rng(7))
     with torch.inference_mode():
         expected = one_at_a_time(dream, feedback, solutions, start, noise)
-    same(dream.run(feedback, solutions, start, noise), expected)
+    assert_same(dream.run(feedback, solutions, start, noise), expected)
     assert expected.terminated.any()
     assert not expected.terminated.all()
 
@@ -159,7 +159,7 @@ def test_neither_compaction_nor_chunks_change_results(monkeypatch):
         dream = dream_of(memory, Origin(spread=0.2), horizon=100, max_batch=max_batch)
         results.append(dream.returns(feedback, solutions, 5, rng(7)))
     for result in results[1:]:
-        same(result, results[0])
+        assert_same(result, results[0])
 
 
 def test_ended_dreams_are_stepped_no_more(monkeypatch):

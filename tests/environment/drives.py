@@ -3,10 +3,21 @@
 import math
 from collections.abc import Iterator
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
 
 from worldmodels.seeding import numpy_rng
+
+STOCK_LIMITS = 1000, 900  # steps of an episode, and the return that counts as solved
+
+
+def limits(env: gym.Env) -> tuple[str, int | None, float | None]:
+    """Id, steps of an episode and solved return of a registered environment; the stock one has ``STOCK_LIMITS``."""
+    stock = gym.spec("CarRacing-v3")
+    assert (stock.max_episode_steps, stock.reward_threshold) == STOCK_LIMITS
+    assert env.spec is not None
+    return env.spec.id, env.spec.max_episode_steps, env.spec.reward_threshold
 
 
 def drive(seed: int) -> Iterator[np.ndarray]:

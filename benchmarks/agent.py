@@ -6,9 +6,13 @@ import torch
 from benchmarks import paper
 from benchmarks.collect import FAST, STOCK
 from benchmarks.measure import Result, Way, compare, single_threaded
-from worldmodels.control import Agent, Controller
-from worldmodels.environment import EnvConfig, RandomPolicy, score, spec_of
-from worldmodels.vision import VAE, VAEConfig
+from worldmodels.control.agent import Agent
+from worldmodels.control.controller import Controller
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.policy import RandomPolicy
+from worldmodels.environment.rollout import score
+from worldmodels.vision.vae import VAE, VAEConfig
 
 STEPS, TOGETHER = 60, 8
 SEEDS = list(range(TOGETHER))

@@ -9,8 +9,8 @@ import torch
 from benchmarks import paper
 from benchmarks.dream import HORIZON, on_workers
 from benchmarks.measure import Load, Result
-from worldmodels.control import CMAES
-from worldmodels.dream import DreamConfig
+from worldmodels.control.cmaes import CMAES
+from worldmodels.dream.simulator import DreamConfig
 
 GENERATIONS, FULL_HORIZON = 15, 1000
 

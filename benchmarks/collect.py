@@ -9,10 +9,14 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Result, Way, compare, single_threaded
-from worldmodels.checkpoint import Scratch
-from worldmodels.environment import CollectConfig, EnvConfig, RandomPolicy, collect, score, spec_of
-from worldmodels.runtime import RuntimeConfig, run_tasks
-from worldmodels.seeding import Role, env_seeds
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.runtime import RuntimeConfig, run_tasks
+from worldmodels.common.seeding import Role, env_seeds
+from worldmodels.environment.collect import CollectConfig, collect
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.policy import RandomPolicy
+from worldmodels.environment.rollout import score
 
 STOCK = EnvConfig(id="CarRacing-v3", crop=[0, 84, 0, 96])
 FAST = EnvConfig(id="worldmodels.environment.carracing:worldmodels/CarRacing-v3", crop=[0, 84, 0, 96])

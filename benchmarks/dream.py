@@ -6,7 +6,7 @@ from torch.distributions import Categorical, Normal
 
 from benchmarks import paper
 from benchmarks.measure import Result, Way, beside_products, single_threaded
-from worldmodels.device import Precision, product_dtype
+from worldmodels.common.device import Precision, product_dtype
 from worldmodels.dream.simulator import Dream, DreamConfig
 
 HORIZON = 400  # less than half a generation: the rate does not depend on it
@@ -32,9 +32,10 @@ def measure(path: str, device: torch.device, precision: Precision, *, compiled: 
 
 def on_workers(config: DreamConfig) -> Way:
     """As the controller's stage does it on CPUs: one thread per worker process."""
-    from worldmodels.control import Controller, DreamFitness  # brings Gymnasium
-    from worldmodels.runtime import RuntimeConfig
-    from worldmodels.seeding import Role
+    from worldmodels.common.runtime import RuntimeConfig
+    from worldmodels.common.seeding import Role
+    from worldmodels.control.controller import Controller
+    from worldmodels.control.fitness import DreamFitness
 
     fitness = DreamFitness(
         dream=Dream(paper.memory(), _Origin(), config),  # type: ignore[arg-type]

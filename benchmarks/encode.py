@@ -5,7 +5,7 @@ import torch
 from benchmarks import paper
 from benchmarks.measure import Result, Way, beside_products
 from benchmarks.vae_train import Stock
-from worldmodels.device import product_dtype
+from worldmodels.common.device import product_dtype
 from worldmodels.vision.encode import EncodeConfig, encode_observations
 from worldmodels.vision.vae import VAE, VAEConfig
 

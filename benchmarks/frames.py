@@ -9,10 +9,14 @@ import torch
 from benchmarks.collect import FAST
 from benchmarks.measure import Result, Way, compare
 from benchmarks.vae_train import BATCH
-from worldmodels.checkpoint import Scratch
-from worldmodels.environment import CollectConfig, EpisodeStore, FrameLoader, RandomPolicy, collect, spec_of
-from worldmodels.runtime import RuntimeConfig
-from worldmodels.seeding import Role, env_seeds
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.runtime import RuntimeConfig
+from worldmodels.common.seeding import Role, env_seeds
+from worldmodels.environment.collect import CollectConfig, collect
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.frames import FrameLoader
+from worldmodels.environment.policy import RandomPolicy
+from worldmodels.environment.store import EpisodeStore
 
 EPISODES, STEPS = 24, 150
 NAIVE_FRAMES = 100

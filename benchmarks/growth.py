@@ -21,28 +21,29 @@ from matplotlib.figure import Figure
 
 from benchmarks import paper
 from benchmarks.measure import matrix_products, psutil, rate
-from worldmodels.checkpoint import Scratch
-from worldmodels.control import CMAES
-from worldmodels.device import Precision, product_dtype
-from worldmodels.dream import Dream, DreamConfig, Noise
-from worldmodels.environment import (
-    CollectConfig,
-    EnvConfig,
-    EnvSpec,
-    EpisodeStore,
-    FrameLoader,
-    RandomPolicy,
-    collect,
-    score,
-    spec_of,
-    write_shard,
-)
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.device import Precision, product_dtype
+from worldmodels.common.runtime import RuntimeConfig
+from worldmodels.common.seeding import Role, env_seeds
+from worldmodels.control.cmaes import CMAES
+from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.dream.state import Noise
+from worldmodels.environment.collect import CollectConfig, collect
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.frames import FrameLoader
 from worldmodels.environment.manifest import write_manifest
-from worldmodels.memory import MDNRNNConfig, train_memory
+from worldmodels.environment.policy import RandomPolicy
+from worldmodels.environment.rollout import score
+from worldmodels.environment.shard import write_shard
+from worldmodels.environment.spec import EnvSpec
+from worldmodels.environment.store import EpisodeStore
+from worldmodels.memory.mdnrnn import MDNRNNConfig
+from worldmodels.memory.train import train_memory
 from worldmodels.records import Episode
-from worldmodels.runtime import RuntimeConfig
-from worldmodels.seeding import Role, env_seeds
-from worldmodels.vision import VAE, EncodeConfig, VAEConfig, encode_episodes, train_vision
+from worldmodels.vision.encode import EncodeConfig, encode_episodes
+from worldmodels.vision.train import train_vision
+from worldmodels.vision.vae import VAE, VAEConfig
 
 CPU = torch.device("cpu")
 FRAMES = EnvSpec(id="x", observation="pixel", obs_shape=(64, 64, 3), action="discrete", action_dim=paper.A)

@@ -9,8 +9,8 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from benchmarks import paper
 from benchmarks.measure import Result, Way, beside_products
-from worldmodels.checkpoint import Scratch
-from worldmodels.device import Precision, product_dtype
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.device import Precision, product_dtype
 from worldmodels.memory.mdnrnn import MDNRNNConfig
 from worldmodels.memory.train import train_memory
 

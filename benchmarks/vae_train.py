@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from benchmarks import paper
 from benchmarks.measure import Result, Way, beside_products
-from worldmodels.checkpoint import Scratch
-from worldmodels.device import Precision, product_dtype
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.device import Precision, product_dtype
 from worldmodels.vision.train import train_vision
 from worldmodels.vision.vae import VAEConfig
 

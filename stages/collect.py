@@ -1,11 +1,15 @@
 """Stage collect: record a round of episodes in the real environment."""
 
-from stages.agent import Models, load_models
-from stages.live import live
-from stages.stage import Job, run_stage
-from worldmodels.environment import CollectConfig, EnvConfig, EnvSpec, Policy, collect, mix, random_policy, spec_of
-from worldmodels.params import load_section
-from worldmodels.seeding import Role, env_seeds, stream_seed
+from stages.common.job import Job, run_stage
+from stages.common.live import live
+from stages.common.models import Models, load_models
+from worldmodels.common.params import load_section
+from worldmodels.common.seeding import Role, env_seeds, stream_seed
+from worldmodels.environment.collect import CollectConfig, collect, mix
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.policy import Policy, random_policy
+from worldmodels.environment.spec import EnvSpec
 
 
 def policies(job: Job, config: CollectConfig, spec: EnvSpec, models: Models | None) -> list[Policy]:

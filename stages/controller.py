@@ -2,23 +2,23 @@
 
 import torch
 
-from stages.agent import CONTROLLER
-from stages.live import live
-from stages.stage import Job, run_stage
-from worldmodels.control import (
-    Agent,
-    Controller,
-    ControllerConfig,
-    DreamFitness,
-    RealFitness,
-    load_controller,
-    train_controller,
-)
-from worldmodels.dream import Dream, DreamConfig, Starts
-from worldmodels.environment import EnvConfig, EnvSpec
-from worldmodels.memory import BEST, load_memory
-from worldmodels.params import load_section
-from worldmodels.vision import LatentStore, load_vision
+from stages.common.job import Job, run_stage
+from stages.common.live import live
+from stages.common.models import CONTROLLER
+from worldmodels.common.params import load_section
+from worldmodels.control.agent import Agent
+from worldmodels.control.config import ControllerConfig
+from worldmodels.control.controller import Controller, load_controller
+from worldmodels.control.fitness import DreamFitness, RealFitness
+from worldmodels.control.train import train_controller
+from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.dream.starts import Starts
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.spec import EnvSpec
+from worldmodels.memory.files import load_memory
+from worldmodels.memory.train import BEST
+from worldmodels.vision.files import load_vision
+from worldmodels.vision.latents import LatentStore
 
 
 def main(job: Job) -> None:

@@ -1,11 +1,13 @@
 """Stage encode: all episodes so far as sequences of (mu, logvar)."""
 
-from stages.live import live
-from stages.stage import Job, run_stage
-from worldmodels.checkpoint import digest
-from worldmodels.environment import EpisodeStore
-from worldmodels.params import load_section
-from worldmodels.vision import BEST, EncodeConfig, encode_episodes, load_vision
+from stages.common.job import Job, run_stage
+from stages.common.live import live
+from worldmodels.common.checkpoint import digest
+from worldmodels.common.params import load_section
+from worldmodels.environment.store import EpisodeStore
+from worldmodels.vision.encode import EncodeConfig, encode_episodes
+from worldmodels.vision.files import load_vision
+from worldmodels.vision.train import BEST
 
 
 def main(job: Job) -> None:

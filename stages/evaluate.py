@@ -5,29 +5,31 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages.agent import Models, load_models
-from stages.live import Live, live
-from stages.stage import Job, run_stage
-from worldmodels.control import (
-    Agent,
+from stages.common.job import Job, run_stage
+from stages.common.live import Live, live
+from stages.common.models import Models, load_models
+from worldmodels.common.params import ParamError, load_section
+from worldmodels.common.seeding import Role, env_seeds, torch_rng
+from worldmodels.control.agent import Agent
+from worldmodels.control.evaluate import (
     DreamCheck,
-    DreamFitness,
     EvaluateConfig,
-    RealFitness,
     dream_check,
     evaluate_policy,
     scoring_env,
     scoring_spec,
     summary,
 )
-from worldmodels.dream import Dream, DreamConfig, Starts
-from worldmodels.environment import EnvConfig, EnvSpec, RandomPolicy
-from worldmodels.params import ParamError, load_section
+from worldmodels.control.fitness import DreamFitness, RealFitness
+from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.dream.starts import Starts
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.policy import RandomPolicy
+from worldmodels.environment.spec import EnvSpec
 from worldmodels.records import EvalResult
 from worldmodels.report.figures import dream_against_real, return_histogram
 from worldmodels.report.films import film_agent, film_dream
-from worldmodels.seeding import Role, env_seeds, torch_rng
-from worldmodels.vision import LatentStore
+from worldmodels.vision.latents import LatentStore
 
 Metrics = dict[str, float | int | bool]
 

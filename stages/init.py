@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 
-from stages.stage import Job, RunConfig, run_stage
-from worldmodels.checkpoint import Scratch, write_json
-from worldmodels.control import ControllerConfig, EvaluateConfig, scoring_spec
-from worldmodels.dream import DreamConfig
-from worldmodels.environment import CollectConfig, EnvConfig, collect, spec_of
-from worldmodels.memory import MDNRNNConfig
-from worldmodels.params import PARAMS_FILE, ParamError, parse_section, read_params, settings
-from worldmodels.runtime import RuntimeConfig
-from worldmodels.vision import EncodeConfig, VAEConfig
+from stages.common.job import Job, RunConfig, run_stage
+from worldmodels.common.checkpoint import Scratch, write_json
+from worldmodels.common.params import PARAMS_FILE, ParamError, parse_section, read_params, settings
+from worldmodels.common.runtime import RuntimeConfig
+from worldmodels.control.config import ControllerConfig
+from worldmodels.control.evaluate import EvaluateConfig, scoring_spec
+from worldmodels.dream.simulator import DreamConfig
+from worldmodels.environment.collect import CollectConfig, collect
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.memory.mdnrnn import MDNRNNConfig
+from worldmodels.vision.encode import EncodeConfig
+from worldmodels.vision.vae import VAEConfig
 
 SECTIONS = {
     "run": RunConfig,

@@ -1,11 +1,15 @@
 """Stage mdnrnn: train M on the latents of all rounds so far."""
 
-from stages.live import live
-from stages.stage import Job, run_stage
-from worldmodels.memory import BEST, MDNRNNConfig, load_memory, open_loop, split_episodes, train_memory
-from worldmodels.params import load_section
+from stages.common.job import Job, run_stage
+from stages.common.live import live
+from worldmodels.common.params import load_section
+from worldmodels.memory.files import load_memory
+from worldmodels.memory.mdnrnn import MDNRNNConfig
+from worldmodels.memory.open_loop import open_loop
+from worldmodels.memory.train import BEST, train_memory
+from worldmodels.memory.windows import split_episodes
 from worldmodels.report.figures import open_loop_error
-from worldmodels.vision import LatentStore
+from worldmodels.vision.latents import LatentStore
 
 
 def main(job: Job) -> None:

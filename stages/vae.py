@@ -4,12 +4,17 @@ from itertools import islice
 
 import numpy as np
 
-from stages.live import Live, live
-from stages.stage import Job, run_stage
-from worldmodels.environment import EpisodeStore, FrameLoader
-from worldmodels.params import load_section
+from stages.common.job import Job, run_stage
+from stages.common.live import Live, live
+from worldmodels.common.params import load_section
+from worldmodels.environment.frames import FrameLoader
+from worldmodels.environment.store import EpisodeStore
 from worldmodels.report.figures import reconstructions, state_ranges
-from worldmodels.vision import BEST, VAEConfig, fit_normaliser, load_vision, reconstruct, save_vision, train_vision
+from worldmodels.vision.encode import reconstruct
+from worldmodels.vision.files import load_vision, save_vision
+from worldmodels.vision.normaliser import fit_normaliser
+from worldmodels.vision.train import BEST, train_vision
+from worldmodels.vision.vae import VAEConfig
 
 PICTURED = 16  # frames
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from worldmodels.checkpoint import CheckpointError, Scratch, atomic_path, digest, load, save, write_json
+from worldmodels.common.checkpoint import CheckpointError, Scratch, atomic_path, digest, load, save, write_json
 
 
 def test_the_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:

@@ -21,12 +21,13 @@ from tests.control.test_fitness import dream_fitness, real_fitness, solutions
 from tests.environment.test_collect import ENV, contents
 from tests.environment.test_collect import run as run_collect
 from tests.test_runtime import die, hang, square
-from worldmodels.cluster import _remote
-from worldmodels.control import evaluate_policy
-from worldmodels.environment import RandomPolicy, spec_of
-from worldmodels.params import ParamError
-from worldmodels.runtime import RuntimeConfig, WorkerError, run_tasks
-from worldmodels.seeding import Role
+from worldmodels.common.cluster import _remote
+from worldmodels.common.params import ParamError
+from worldmodels.common.runtime import RuntimeConfig, WorkerError, run_tasks
+from worldmodels.common.seeding import Role
+from worldmodels.control.evaluate import evaluate_policy
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.policy import RandomPolicy
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Ray has clusters of several nodes on Linux only")
@@ -174,7 +175,7 @@ def test_an_exception_comes_back_as_it_was_raised(cluster):
 
 
 def test_a_worker_that_dies_each_time_is_an_error(cluster, monkeypatch):
-    monkeypatch.setattr("worldmodels.cluster.RETRIES", 1)  # each takes seconds
+    monkeypatch.setattr("worldmodels.common.cluster.RETRIES", 1)  # each takes seconds
     _remote.cache_clear()
     with pytest.raises(WorkerError, match=r"die: a worker process died \(WorkerCrashedError"):
         list(run_tasks(die, range(4), RAY, desc="die"))
@@ -194,7 +195,7 @@ def test_workers_import_the_code_of_the_folder_they_are_called_from(cluster, tmp
     shutil.copytree(ROOT / "worldmodels", tmp_path / "worldmodels", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "program.py").write_text(
         "import worldmodels\n"
-        "from worldmodels.runtime import RuntimeConfig, run_tasks\n"
+        "from worldmodels.common.runtime import RuntimeConfig, run_tasks\n"
         "def where(_): return worldmodels.__file__\n"
         "if __name__ == '__main__':\n"
         "    from program import where\n"

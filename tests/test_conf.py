@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from stages.init import SECTIONS, check_params
-from worldmodels.params import ParamError
+from worldmodels.common.params import ParamError
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"

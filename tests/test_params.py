@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from worldmodels.params import Count, Fraction, ParamError, Positive, load_section, settings
+from worldmodels.common.params import Count, Fraction, ParamError, Positive, load_section, settings
 
 
 @settings

@@ -146,7 +146,7 @@ def check_where_it_was_scored(results: Path) -> None:
 
 def test_a_stage_imports_the_library_beside_it(tmp_path: Path) -> None:
     folder = checkout(tmp_path)
-    (folder / "worldmodels" / "params.py").write_text("raise SystemExit('the library of this checkout')\n")
+    (folder / "worldmodels" / "common" / "params.py").write_text("raise SystemExit('the library of this checkout')\n")
     done = run(folder, sys.executable, "-m", "stages.init")
     assert "the library of this checkout" in done.stderr
 

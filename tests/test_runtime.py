@@ -7,8 +7,8 @@ import time
 import pytest
 import torch
 
-from worldmodels.params import ParamError, UserError
-from worldmodels.runtime import RuntimeConfig, WorkerError, run_tasks
+from worldmodels.common.params import ParamError, UserError
+from worldmodels.common.runtime import RuntimeConfig, WorkerError, run_tasks
 
 
 def square(x: int) -> int:

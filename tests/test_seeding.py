@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from worldmodels.seeding import Role, env_seeds, numpy_rng, stream_seed, torch_init, torch_rng
+from worldmodels.common.seeding import Role, env_seeds, numpy_rng, stream_seed, torch_init, torch_rng
 
 
 def test_streams_are_stable_and_apart() -> None:

@@ -1,4 +1,4 @@
-from stages.spread import METRIC, scores, table
+from scripts.spread import METRIC, scores, table
 
 
 def row(mode: str, seed: int, score: float | None) -> dict:

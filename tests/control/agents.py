@@ -5,11 +5,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from worldmodels.control import Agent, Controller, ControllerConfig
-from worldmodels.environment import EnvConfig, spec_of
-from worldmodels.memory import MDNRNN, MDNRNNConfig
-from worldmodels.seeding import torch_init
-from worldmodels.vision import StateNormaliser, Vision
+from worldmodels.common.seeding import torch_init
+from worldmodels.control.agent import Agent
+from worldmodels.control.config import ControllerConfig
+from worldmodels.control.controller import Controller
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.vision.base import Vision
+from worldmodels.vision.normaliser import StateNormaliser
 
 STATE = EnvConfig(id="tests.environments:CountingState-v0", kwargs={"jitter": 6})
 BOX = EnvConfig(id="tests.environments:CountingBox-v0", kwargs={"length": 30}, max_steps=50)

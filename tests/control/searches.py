@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodels.checkpoint import Scratch
-from worldmodels.control import Controller, ControllerConfig, Scores, TrainedController, train_controller
-from worldmodels.seeding import Role, numpy_rng
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.seeding import Role, numpy_rng
+from worldmodels.control.config import ControllerConfig
+from worldmodels.control.controller import Controller, TrainedController
+from worldmodels.control.fitness import Scores
+from worldmodels.control.train import train_controller
 
 CONTROLLER = Controller(widths=(2, 1), features="z", action="box")  # 3 parameters
 TOP = np.array([1.0, -1.0, 2.0])

@@ -3,10 +3,14 @@ import pytest
 import torch
 
 from tests.control.agents import BOX, STATE, D, Z, new_agent, new_controller, new_memory, random_solutions
-from worldmodels.control import Agent, Controller
-from worldmodels.environment import EnvConfig, rollout, spec_of
-from worldmodels.memory import RNNState
-from worldmodels.vision import StateNormaliser, Vision
+from worldmodels.control.agent import Agent
+from worldmodels.control.controller import Controller
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.rollout import rollout
+from worldmodels.memory.mdnrnn import RNNState
+from worldmodels.vision.base import Vision
+from worldmodels.vision.normaliser import StateNormaliser
 
 SEEDS = [11, 12, 13, 14]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from worldmodels.control import CMAES
+from worldmodels.control.cmaes import CMAES
 
 GOAL = np.array([1.0, -2.0, 0.5, 3.0, -1.0])
 

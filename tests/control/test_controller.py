@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodels.checkpoint import CheckpointError, save
-from worldmodels.control import Controller, ControllerConfig, TrainedController, load_controller
+from worldmodels.common.checkpoint import CheckpointError, save
+from worldmodels.control.config import ControllerConfig
+from worldmodels.control.controller import Controller, TrainedController, load_controller
 
 Z, D, A = 3, 4, 2
 P, R = 5, 6

@@ -2,20 +2,22 @@ import numpy as np
 import pytest
 
 from tests.control.agents import STATE, new_agent, new_controller
-from worldmodels.control import (
+from worldmodels.common.params import ParamError
+from worldmodels.common.runtime import RuntimeConfig
+from worldmodels.common.seeding import Role, env_seeds
+from worldmodels.control.evaluate import (
     EvaluateConfig,
-    Scores,
     dream_check,
     evaluate_policy,
     scoring_env,
     scoring_spec,
     summary,
 )
-from worldmodels.environment import EnvConfig, rollout, spec_of
-from worldmodels.params import ParamError
+from worldmodels.control.fitness import Scores
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.rollout import rollout
 from worldmodels.records import EvalResult
-from worldmodels.runtime import RuntimeConfig
-from worldmodels.seeding import Role, env_seeds
 
 
 def result_of(returns):

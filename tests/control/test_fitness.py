@@ -3,12 +3,18 @@ import pytest
 import torch
 
 from tests.control.agents import STATE, D, Z, new_agent, new_controller, new_memory, random_solutions
-from worldmodels.control import Agent, Controller, ControllerConfig, DreamFitness, RealFitness
-from worldmodels.dream import Dream, DreamConfig, Starts
-from worldmodels.environment import EnvConfig, score, spec_of
-from worldmodels.runtime import RuntimeConfig
-from worldmodels.seeding import Role, env_seeds
-from worldmodels.vision import StateNormaliser
+from worldmodels.common.runtime import RuntimeConfig
+from worldmodels.common.seeding import Role, env_seeds
+from worldmodels.control.agent import Agent
+from worldmodels.control.config import ControllerConfig
+from worldmodels.control.controller import Controller
+from worldmodels.control.fitness import DreamFitness, RealFitness
+from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.dream.starts import Starts
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.rollout import score
+from worldmodels.vision.normaliser import StateNormaliser
 
 CONTROLLER = new_controller(STATE)
 

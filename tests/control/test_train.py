@@ -8,22 +8,19 @@ import pytest
 import torch
 
 from tests.control.searches import CONTROLLER, SMALL, TOP, Hill, ToldHill, changed, search
-from worldmodels.checkpoint import Scratch
-from worldmodels.control import (
-    Agent,
-    Controller,
-    ControllerConfig,
-    RealFitness,
-    TrainedController,
-    evaluate_policy,
-    load_controller,
-    train_controller,
-)
-from worldmodels.environment import EnvConfig, spec_of
-from worldmodels.params import ParamError
-from worldmodels.runtime import RuntimeConfig
-from worldmodels.seeding import Role, env_seeds
-from worldmodels.vision import StateNormaliser
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.params import ParamError
+from worldmodels.common.runtime import RuntimeConfig
+from worldmodels.common.seeding import Role, env_seeds
+from worldmodels.control.agent import Agent
+from worldmodels.control.config import ControllerConfig
+from worldmodels.control.controller import Controller, TrainedController, load_controller
+from worldmodels.control.evaluate import evaluate_policy
+from worldmodels.control.fitness import RealFitness
+from worldmodels.control.train import train_controller
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.vision.normaliser import StateNormaliser
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from worldmodels.dream import Dream, DreamConfig
-from worldmodels.memory import MDNRNNOutput, RNNState, WorldStats
+from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.memory.mdnrnn import MDNRNNOutput, RNNState
+from worldmodels.memory.stats import WorldStats
 
 
 class Oracle:

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from tests.dream.oracle import Oracle, Origin, dream_of, feedback, push, rng
-from worldmodels.dream import DreamResult, simulator
-from worldmodels.memory import MDNRNN, MDNRNNConfig, WorldStats
+from worldmodels.dream import simulator
+from worldmodels.dream.state import DreamResult
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.stats import WorldStats
 
 PUSHES = torch.tensor([[0.1, 0.0], [0.0, -0.2], [0.3, 0.3]])
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tests.dream.oracle import rng
-from worldmodels.dream import Starts
+from worldmodels.dream.starts import Starts
 from worldmodels.records import LatentEpisode
 from worldmodels.vision.latents import LatentStore, LatentWriter
 

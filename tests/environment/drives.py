@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
 
-from worldmodels.seeding import numpy_rng
+from worldmodels.common.seeding import numpy_rng
 
 STOCK_LIMITS = 1000, 900  # steps of an episode, and the return that counts as solved
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodels.environment import EnvSpec, write_shard
 from worldmodels.environment.manifest import write_manifest
+from worldmodels.environment.shard import write_shard
+from worldmodels.environment.spec import EnvSpec
 from worldmodels.records import Episode
 
 PIXEL_SPEC = EnvSpec(id="x", observation="pixel", obs_shape=(64, 64, 3), action="discrete", action_dim=4)

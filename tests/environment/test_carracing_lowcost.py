@@ -11,9 +11,10 @@ import pytest
 from gymnasium.envs.box2d.car_racing import CarRacing
 
 from tests.environment.drives import STOCK_LIMITS, drive, limits, tour
-from worldmodels.environment import EnvConfig, make_env
 from worldmodels.environment.carracing import FastCarRacing
 from worldmodels.environment.carracing_lowcost import LowCostCarRacing, _shapes
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.make import make_env
 
 STOCK_ID = "worldmodels.environment.carracing:worldmodels/CarRacing-v3"  # its frames are the stock ones
 LOW_COST_ID = "worldmodels.environment.carracing_lowcost:worldmodels/CarRacingLowCost-v3"

@@ -7,20 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from worldmodels.checkpoint import Scratch
-from worldmodels.environment import (
-    BrownianPolicy,
-    CollectConfig,
-    EnvConfig,
-    EpisodeStore,
-    Policy,
-    RandomPolicy,
-    collect,
-    mix,
-    spec_of,
-)
-from worldmodels.params import ParamError
-from worldmodels.runtime import RuntimeConfig, WorkerError
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.params import ParamError
+from worldmodels.common.runtime import RuntimeConfig, WorkerError
+from worldmodels.environment.collect import CollectConfig, collect, mix
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.policy import BrownianPolicy, Policy, RandomPolicy
+from worldmodels.environment.store import EpisodeStore
 
 ENV = EnvConfig(id="tests.environments:CountingPixels-v0", kwargs={"jitter": 30})
 CONFIG = CollectConfig(episodes_per_shard=3, envs_per_task=2)

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from tests.environment.episodes import make_round, pixel_episode
-from worldmodels.environment import EpisodeStore, FrameLoader
+from worldmodels.environment.frames import FrameLoader
+from worldmodels.environment.store import EpisodeStore
 
 LENGTHS = [3, 40, 70, 1, 33, 20, 64, 9]
 

@@ -5,9 +5,12 @@ from gymnasium.utils.env_checker import check_env
 from pydantic import ValidationError
 
 from tests.environments import CountingState
-from worldmodels.environment import EnvConfig, make_env, rollout, spec_of
+from worldmodels.common.params import ParamError
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.make import make_env
 from worldmodels.environment.policy import RandomPolicy
-from worldmodels.params import ParamError
+from worldmodels.environment.rollout import rollout
 
 PIXELS = "tests.environments:CountingPixels-v0"
 STATE = "tests.environments:CountingState-v0"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from worldmodels.environment import BrownianPolicy, EnvSpec, RandomPolicy
+from worldmodels.environment.policy import BrownianPolicy, RandomPolicy
+from worldmodels.environment.spec import EnvSpec
 
 BOX = EnvSpec(
     id="x", observation="state", obs_shape=(2,), action="box", action_dim=2, action_low=(-1, 0), action_high=(1, 4)

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from worldmodels.environment import EnvConfig, RandomPolicy, rollout, score, spec_of
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.policy import RandomPolicy
+from worldmodels.environment.rollout import rollout, score
 
 COUNTING = EnvConfig(id="tests.environments:CountingState-v0", kwargs={"jitter": 6})
 

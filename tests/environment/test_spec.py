@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 
 from tests.environments import CountingState
-from worldmodels.environment import EnvConfig, EnvSpec, RandomPolicy, rollout, spec_of
-from worldmodels.params import ParamError
+from worldmodels.common.params import ParamError
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.policy import RandomPolicy
+from worldmodels.environment.rollout import rollout
+from worldmodels.environment.spec import EnvSpec
 
 BOX = EnvSpec(
     id="x", observation="state", obs_shape=(2,), action="box", action_dim=2, action_low=(-1, 0), action_high=(1, 4)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from tests.environment.episodes import make_round, pixel_episode, state_episode
-from worldmodels.environment import DataError, EpisodeStore, read_shard, write_shard
-from worldmodels.environment.shard import read_field
+from worldmodels.environment.manifest import DataError
+from worldmodels.environment.shard import read_field, read_shard, write_shard
 from worldmodels.environment.statistics import merge_statistics, state_statistics
+from worldmodels.environment.store import EpisodeStore
 
 
 def same(one, other):

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tests.memory.worlds import SMALL
-from worldmodels.memory import MDNRNN, WorldStats
 from worldmodels.memory.loss import mean_losses, step_losses, total_loss
+from worldmodels.memory.mdnrnn import MDNRNN
+from worldmodels.memory.stats import WorldStats
 from worldmodels.memory.windows import LatentBatch
 
 E, B, L = 2, 3, 5

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from tests.memory.worlds import SMALL
-from worldmodels.checkpoint import CheckpointError, save
-from worldmodels.memory import MDNRNN, MDNRNNOutput, RNNState, WorldStats, load_memory, save_memory
-from worldmodels.params import ParamError, parse_section
-from worldmodels.seeding import torch_init
+from worldmodels.common.checkpoint import CheckpointError, save
+from worldmodels.common.params import ParamError, parse_section
+from worldmodels.common.seeding import torch_init
+from worldmodels.memory.files import load_memory, save_memory
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput, RNNState
+from worldmodels.memory.stats import WorldStats
 
 E, B, L, Z, A = 3, 4, 6, 5, 2
 CONFIG = replace(SMALL, members=E)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.memory.worlds import counting, make_store, walk, walks
-from worldmodels.memory import WorldStats, world_stats
+from worldmodels.memory.stats import WorldStats, world_stats
 
 
 def test_states_are_predicted_as_changes_in_their_own_unit(tmp_path):

@@ -13,8 +13,11 @@ import pytest
 import torch
 
 from tests.memory.worlds import SMALL, make_store, model_bytes, train, walk, walks
-from worldmodels.memory import MDNRNN, MDNRNNConfig, TrainingError, load_memory, open_loop, validate
-from worldmodels.memory.train import _clip
+from worldmodels.memory.files import load_memory
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.open_loop import open_loop
+from worldmodels.memory.train import TrainingError, _clip
+from worldmodels.memory.validate import validate
 
 ROOT = Path(__file__).parents[2]
 

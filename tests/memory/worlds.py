@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from worldmodels.checkpoint import Scratch
-from worldmodels.memory import MDNRNN, MDNRNNConfig, train_memory
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.train import train_memory
 from worldmodels.records import LatentEpisode
-from worldmodels.vision import LatentStore, LatentWriter
 from worldmodels.vision.base import LOGVAR_EXACT
+from worldmodels.vision.latents import LatentStore, LatentWriter
 
 SMALL = MDNRNNConfig(
     hidden_dim=8,

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import Scratch
-from worldmodels.vision import VAE, VAEConfig, train_vision
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.vision.train import train_vision
+from worldmodels.vision.vae import VAE, VAEConfig
 
 SMALL = VAEConfig(
     z_dim=4, width=2, learning_rate=1e-2, free_bits=0.0, batch_size=4, epochs=2, log_every=2, checkpoint_every=1

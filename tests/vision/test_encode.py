@@ -6,7 +6,10 @@ import torch
 
 from tests.vision.frames import SMALL, squares
 from worldmodels.records import Episode
-from worldmodels.vision import VAE, EncodeConfig, LatentError, encode_episodes, fit_normaliser, reconstruct
+from worldmodels.vision.encode import EncodeConfig, encode_episodes, reconstruct
+from worldmodels.vision.latents import LatentError
+from worldmodels.vision.normaliser import fit_normaliser
+from worldmodels.vision.vae import VAE
 
 CPU = torch.device("cpu")
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from tests.vision.frames import SMALL, squares
-from worldmodels import checkpoint
-from worldmodels.checkpoint import CheckpointError
-from worldmodels.vision import VAE, fit_normaliser, load_vision, save_vision
+from worldmodels.common import checkpoint
+from worldmodels.common.checkpoint import CheckpointError
+from worldmodels.vision.files import load_vision, save_vision
+from worldmodels.vision.normaliser import fit_normaliser
+from worldmodels.vision.vae import VAE
 
 NORMALISER = fit_normaliser({"mean": [1.0, 2.0], "std": [3.0, 4.0], "binary": []})
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from worldmodels.vision import LOGVAR_EXACT, fit_normaliser
+from worldmodels.vision.base import LOGVAR_EXACT
+from worldmodels.vision.normaliser import fit_normaliser
 
 STATISTICS = {"mean": [5.0, 0.5, -1.0], "std": [2.0, 0.5, 0.0], "binary": [1]}
 

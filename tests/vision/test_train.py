@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from tests.vision.frames import SMALL, Squares, model_bytes, train
-from worldmodels.params import ParamError, parse_section
-from worldmodels.vision import TrainingError, VAEConfig, load_vision
+from worldmodels.common.params import ParamError, parse_section
+from worldmodels.vision.files import load_vision
+from worldmodels.vision.train import TrainingError
+from worldmodels.vision.vae import VAEConfig
 
 ROOT = Path(__file__).parents[2]
 

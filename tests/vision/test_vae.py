@@ -7,10 +7,9 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from tests.vision.frames import SMALL, squares
-from worldmodels.vision import LOGVAR_EXACT, VAE, VAEConfig, sample_z
 from worldmodels.vision import loss as objective
-from worldmodels.vision.base import float_to_frames, frames_to_float
-from worldmodels.vision.vae import one_pixel_deconv
+from worldmodels.vision.base import LOGVAR_EXACT, float_to_frames, frames_to_float, sample_z
+from worldmodels.vision.vae import VAE, VAEConfig, one_pixel_deconv
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.common.seeding import numpy_rng
 from worldmodels.control.controller import Controller
-from worldmodels.environment import EnvSpec
-from worldmodels.memory import MDNRNN, RNNState
-from worldmodels.seeding import numpy_rng
-from worldmodels.vision import Vision, sample_z
+from worldmodels.environment.spec import EnvSpec
+from worldmodels.memory.mdnrnn import MDNRNN, RNNState
+from worldmodels.vision.base import Vision, sample_z
 
 _BLOCK = 128  # steps of random numbers drawn at a time: a draw a step and slot would cost more than C does
 

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
+from worldmodels.common.params import Count, Natural, Positive, settings
 from worldmodels.control.cmaes import MIN_POPSIZE
-from worldmodels.params import Count, Natural, Positive, settings
 
 
 @settings

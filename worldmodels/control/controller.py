@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from worldmodels import checkpoint
+from worldmodels.common import checkpoint
 from worldmodels.control.config import ControllerConfig
 
 KIND = "controller"

@@ -9,12 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.common.params import Count, Natural, ParamError, settings
+from worldmodels.common.runtime import RuntimeConfig, run_tasks
+from worldmodels.common.seeding import Role, numpy_rng
 from worldmodels.control.fitness import Fitness
-from worldmodels.environment import EnvConfig, EnvSpec, Policy, Score, score, spec_of
-from worldmodels.params import Count, Natural, ParamError, settings
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.policy import Policy
+from worldmodels.environment.rollout import Score, score
+from worldmodels.environment.spec import EnvSpec
 from worldmodels.records import EvalResult
-from worldmodels.runtime import RuntimeConfig, run_tasks
-from worldmodels.seeding import Role, numpy_rng
 
 CONFIDENCE = 0.95
 

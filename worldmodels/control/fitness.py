@@ -14,13 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.common.runtime import RuntimeConfig, run_tasks
+from worldmodels.common.seeding import Role, env_seeds, torch_rng
 from worldmodels.control.agent import Agent
 from worldmodels.control.controller import Controller
-from worldmodels.dream import Dream, DreamConfig, DreamResult, Noise
-from worldmodels.environment import EnvConfig, Score, score
-from worldmodels.memory import MDNRNN
-from worldmodels.runtime import RuntimeConfig, run_tasks
-from worldmodels.seeding import Role, env_seeds, torch_rng
+from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.dream.state import DreamResult, Noise
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.rollout import Score, score
+from worldmodels.memory.mdnrnn import MDNRNN
 
 
 class Scores(NamedTuple):

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import Scratch
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.params import ParamError
+from worldmodels.common.progress import progress
+from worldmodels.common.seeding import Role, numpy_rng
 from worldmodels.control.cmaes import CMAES
 from worldmodels.control.config import ControllerConfig
 from worldmodels.control.controller import Controller, TrainedController
 from worldmodels.control.fitness import Fitness, Scores
 from worldmodels.control.progress import Candidate, Metrics, Place, Progress, Search, plan
-from worldmodels.params import ParamError
-from worldmodels.progress import progress
-from worldmodels.seeding import Role, numpy_rng
 
 Log = Callable[[int, Mapping[str, float]], None]
 

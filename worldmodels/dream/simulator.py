@@ -11,12 +11,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from worldmodels.device import Precision, product_dtype
+from worldmodels.common.device import Precision, product_dtype
+from worldmodels.common.params import Count, NonNegative, Positive, settings
 from worldmodels.dream.rows import Rows
 from worldmodels.dream.starts import Starts
 from worldmodels.dream.state import DreamResult, DreamState, Noise
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
-from worldmodels.params import Count, NonNegative, Positive, settings
 
 Act = Callable[[Tensor, Tensor], Tensor]
 """(solutions (P, N), features (P, R, F)) → encoded actions (P, R, A)."""
@@ -34,7 +34,7 @@ class DreamConfig:
         starts: dreams start at recorded episode starts, or at any recorded state.
         end_on_leaving: a dream that leaves the range of the data terminates there.
         range_margin: how far beyond the data's range a dream may go, in units of that range, per dimension.
-        precision: of M's matrix products (``worldmodels.device``). ``bfloat16`` is up to twice as fast where the
+        precision: of M's matrix products (``worldmodels.common.device``). ``bfloat16`` is up to twice as fast where the
             hardware has it; the cell state and z stay float32, yet z strays from the other precision's by half a
             percent of a step.
         compile: let torch.compile fuse a step. It takes each worker ten seconds at its start and needs a C++

@@ -9,18 +9,18 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from worldmodels.checkpoint import Scratch
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.params import Count, Fraction, Natural, settings
+from worldmodels.common.progress import progress
+from worldmodels.common.runtime import RuntimeConfig, run_tasks
+from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
 from worldmodels.environment.manifest import write_manifest
 from worldmodels.environment.policy import Policy
 from worldmodels.environment.rollout import rollout
 from worldmodels.environment.shard import read_field, write_shard
-from worldmodels.environment.spec import spec_of
-from worldmodels.params import Count, Fraction, Natural, settings
-from worldmodels.progress import progress
 from worldmodels.records import Episode
-from worldmodels.runtime import RuntimeConfig, run_tasks
-from worldmodels.seeding import numpy_rng
 
 
 @settings

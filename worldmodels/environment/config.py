@@ -3,7 +3,7 @@
 from dataclasses import field
 from typing import Any
 
-from worldmodels.params import Count, Natural, settings
+from worldmodels.common.params import Count, Natural, settings
 
 
 @settings

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodels.device import has_room
+from worldmodels.common.device import has_room
+from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.make import FRAME_SHAPE
 from worldmodels.environment.shard import FRAMES_PER_CHUNK, open_frames
 from worldmodels.environment.store import EpisodeStore
-from worldmodels.seeding import numpy_rng
 
 Frames = NDArray[np.uint8] | Tensor
 

@@ -11,9 +11,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.common.params import ParamError
+from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.config import EnvConfig
-from worldmodels.params import ParamError
-from worldmodels.seeding import numpy_rng
 
 FRAME_SHAPE = (64, 64, 3)
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import file_digest, write_json
+from worldmodels.common.checkpoint import file_digest, write_json
+from worldmodels.common.params import UserError
 from worldmodels.environment.shard import read_field
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.environment.statistics import merge_statistics, state_statistics
-from worldmodels.params import UserError
 
 MANIFEST = "manifest.json"
 

@@ -6,8 +6,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.spec import EnvSpec
-from worldmodels.seeding import numpy_rng
 
 
 class Policy(Protocol):

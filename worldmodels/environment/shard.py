@@ -8,7 +8,7 @@ import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import atomic_path
+from worldmodels.common.checkpoint import atomic_path
 from worldmodels.records import Episode
 
 FRAMES_PER_CHUNK = 32  # one compressed block: neighbours share most of their pixels, and it is read as a whole

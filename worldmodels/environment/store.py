@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import file_digest
+from worldmodels.common.checkpoint import file_digest
+from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.manifest import DataError, manifest_digest, read_manifest
 from worldmodels.environment.shard import read_field, read_shard
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.environment.statistics import merge_statistics
 from worldmodels.records import Episode
-from worldmodels.seeding import numpy_rng
 
 
 class EpisodeStore:

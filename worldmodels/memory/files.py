@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from worldmodels import checkpoint
-from worldmodels.checkpoint import CheckpointError
+from worldmodels.common import checkpoint
+from worldmodels.common.checkpoint import CheckpointError
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 
 _KIND = "mdnrnn"

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
-from worldmodels.device import Precision
+from worldmodels.common.device import Precision
+from worldmodels.common.params import Count, Fraction, Natural, NonNegative, Positive, settings
 from worldmodels.memory import lstm, mixture
 from worldmodels.memory.lstm import affine
 from worldmodels.memory.stats import WorldStats
-from worldmodels.params import Count, Fraction, Natural, NonNegative, Positive, settings
 
 LOGSTD_LOW, LOGSTD_HIGH = -4.0, 2.0  # in units of WorldStats.scale
 
@@ -30,7 +30,7 @@ class MDNRNNConfig:
         members: MDN-RNNs in the ensemble, each with its own weights and its own order of the data.
         head_dim: 0: the heads read h linearly, as in the paper; else one hidden layer of so many units that reads
             [h, z, action], which sharp state dynamics need.
-        precision: of the matrix products in training (``worldmodels.device``).
+        precision: of the matrix products in training (``worldmodels.common.device``).
         learning_rate: of Adam, at its highest; it falls to zero along a cosine.
         batch_size: lanes, per member: each streams through episodes of its own.
         window: steps of truncated backpropagation through time.

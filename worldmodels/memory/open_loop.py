@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.common.seeding import numpy_rng
 from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.windows import LatentBatch, gather
-from worldmodels.seeding import numpy_rng
 from worldmodels.vision.latents import LatentStore
 
 HORIZONS = (1, 2, 5, 10, 20, 50)  # steps

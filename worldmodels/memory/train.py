@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worldmodels.checkpoint import Scratch
-from worldmodels.device import autocast, has_room
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.device import autocast, has_room
+from worldmodels.common.params import UserError
+from worldmodels.common.progress import progress
+from worldmodels.common.seeding import torch_init
 from worldmodels.memory.files import save_memory
 from worldmodels.memory.loss import mean_losses, step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig, RNNState
 from worldmodels.memory.stats import world_stats
 from worldmodels.memory.validate import validate
 from worldmodels.memory.windows import Lanes, LatentBatch, split_episodes
-from worldmodels.params import UserError
-from worldmodels.progress import progress
-from worldmodels.seeding import torch_init
 from worldmodels.vision.latents import LatentStore
 
 Log = Callable[[int, Mapping[str, float]], None]

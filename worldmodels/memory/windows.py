@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodels.device import upload
-from worldmodels.seeding import numpy_rng
+from worldmodels.common.device import upload
+from worldmodels.common.seeding import numpy_rng
 from worldmodels.vision.base import sample_z
 from worldmodels.vision.latents import LatentStore
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from worldmodels.checkpoint import atomic_path
+from worldmodels.common.checkpoint import atomic_path
 
 _SIZE = (8.0, 4.8)  # inches; at 100 dots an inch a page shows it 800 pixels wide, and the text is sized for that
 _DPI = 150

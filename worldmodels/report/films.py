@@ -8,15 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodels.control import Agent, Controller
-from worldmodels.dream import Dream, Noise
-from worldmodels.environment import EnvConfig, EnvSpec, make_env
+from worldmodels.control.agent import Agent
+from worldmodels.control.controller import Controller
+from worldmodels.dream.simulator import Dream
+from worldmodels.dream.state import Noise
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.make import make_env
+from worldmodels.environment.spec import EnvSpec
 from worldmodels.report.frames import Frame, hold_last, progress, side_by_side, upscale
 from worldmodels.report.play import Shot, play, playing_speed
 from worldmodels.report.states import draw_state
 from worldmodels.report.video import write_video
-from worldmodels.vision import Vision
-from worldmodels.vision.base import float_to_frames
+from worldmodels.vision.base import Vision, float_to_frames
 
 
 def film_agent(path: Path, env_config: EnvConfig, agent: Agent, seed: int) -> None:

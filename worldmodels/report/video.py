@@ -12,7 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import atomic_path
+from worldmodels.common.checkpoint import atomic_path
 
 _CONTAINER = {"movflags": "+faststart", "fflags": "+bitexact"}  # faststart: plays while it loads; bitexact: no versions
 _BT709 = 1  # its number as matrix, primaries and transfer alike (ITU-T H.273)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldmodels.device import upload
-from worldmodels.params import Count, settings
-from worldmodels.progress import progress
+from worldmodels.common.device import upload
+from worldmodels.common.params import Count, settings
+from worldmodels.common.progress import progress
 from worldmodels.records import Episode, LatentEpisode
 from worldmodels.vision.base import Vision, float_to_frames
 from worldmodels.vision.latents import LatentStore, LatentWriter

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from worldmodels import checkpoint
-from worldmodels.checkpoint import CheckpointError
+from worldmodels.common import checkpoint
+from worldmodels.common.checkpoint import CheckpointError
 from worldmodels.vision.base import Vision
 from worldmodels.vision.normaliser import StateNormaliser
 from worldmodels.vision.vae import VAE, VAEConfig

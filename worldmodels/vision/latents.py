@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import file_digest, write_json
-from worldmodels.params import UserError
+from worldmodels.common.checkpoint import file_digest, write_json
+from worldmodels.common.params import UserError
 from worldmodels.records import LatentEpisode
 
 MANIFEST = "manifest.json"

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodels.checkpoint import Scratch
-from worldmodels.device import upload
-from worldmodels.params import UserError
-from worldmodels.progress import progress
-from worldmodels.seeding import torch_init, torch_rng
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.device import upload
+from worldmodels.common.params import UserError
+from worldmodels.common.progress import progress
+from worldmodels.common.seeding import torch_init, torch_rng
 from worldmodels.vision.base import Vision, frames_to_float
 from worldmodels.vision.files import save_vision
 from worldmodels.vision.loss import vae_loss

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodels.device import Precision, autocast
-from worldmodels.params import Count, Fraction, NonNegative, Positive, settings
+from worldmodels.common.device import Precision, autocast
+from worldmodels.common.params import Count, Fraction, NonNegative, Positive, settings
 from worldmodels.vision.base import Vision, frames_to_float, sample_z
 
 
@@ -23,7 +23,7 @@ class VAEConfig:
         free_bits: nats per latent dimension which the KL of a frame may have without being penalised.
         foreground_weight: a pixel whose distance from the data's mean frame is d, in [0, 1], counts
             1 + foreground_weight · d times; 0 counts all pixels alike. Keeps a ball on the screen from being lost.
-        precision: of the convolutions and matrix products, in training and ever after (``worldmodels.device``).
+        precision: of the convolutions and matrix products, in training and ever after (``worldmodels.common.device``).
         learning_rate: Adam's.
         batch_size: frames per update.
         epochs: passes over the training frames.

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from worldmodels.checkpoint import Scratch, digest
-from worldmodels.params import Natural, UserError, load_section, read_params, settings
-from worldmodels.runtime import RuntimeConfig
+from worldmodels.common.checkpoint import Scratch, digest
+from worldmodels.common.params import Natural, UserError, load_section, read_params, settings
+from worldmodels.common.runtime import RuntimeConfig
 
 
 @settings
@@ -88,7 +88,7 @@ class Job:
     def scratch(self, sections: Sequence[str], inputs: Sequence[Path]) -> Scratch:
         """Scratch that is valid for these sections of params.yaml, these inputs, this code and this seed only."""
         params = read_params()
-        code = digest([Path(__file__).parent, Path(__file__).parent.parent / "worldmodels"])
+        code = digest([Path(__file__).parents[1], Path(__file__).parents[2] / "worldmodels"])
         key = json.dumps(
             [self.name, self.run.seed, {name: params[name] for name in sections}, digest(inputs), code], sort_keys=True
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from worldmodels.params import UserError
+from worldmodels.common.params import UserError
 
 
 class CheckpointError(UserError):

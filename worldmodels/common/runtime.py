@@ -11,9 +11,9 @@ import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
-from worldmodels import cluster
-from worldmodels.params import Natural, ParamError, Positive, UserError, settings
-from worldmodels.progress import progress
+from worldmodels.common import cluster
+from worldmodels.common.params import Natural, ParamError, Positive, UserError, settings
+from worldmodels.common.progress import progress
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,7 +35,7 @@ class RuntimeConfig:
         device: where V, M and the dream run; ``auto`` takes cuda, then cpu.
         workers: worker processes for environments; 0 is one per core, of the whole cluster with ``ray``.
         backend: ``loky``: processes of this machine; ``threading``: threads of this process; ``ray``: processes of a
-            Ray cluster (``worldmodels.cluster``).
+            Ray cluster (``worldmodels.common.cluster``).
         task_timeout: seconds after which a task without an answer is an error.
     """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from dvclive.live import Live as DVCLive
 from torch.utils.tensorboard import SummaryWriter
 
-from stages.stage import Job
+from stages.common.job import Job
 
 logging.getLogger("dvclive").setLevel(logging.ERROR)  # it reports that DVC Studio was not asked for
 

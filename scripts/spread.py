@@ -1,4 +1,4 @@
-"""No stage, a table: the scores of all experiments, their spread over seeds. ``python -m stages.spread``"""
+"""No stage, a table: the scores of all experiments, their spread over seeds. ``python -m scripts.spread``"""
 
 import statistics
 from collections import defaultdict

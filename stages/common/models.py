@@ -4,11 +4,15 @@ from dataclasses import dataclass
 
 import torch
 
-from stages.stage import Job
-from worldmodels.control import Agent, TrainedController, load_controller
-from worldmodels.environment import EnvSpec
-from worldmodels.memory import MDNRNN, load_memory
-from worldmodels.vision import BEST, Vision, load_vision
+from stages.common.job import Job
+from worldmodels.control.agent import Agent
+from worldmodels.control.controller import TrainedController, load_controller
+from worldmodels.environment.spec import EnvSpec
+from worldmodels.memory.files import load_memory
+from worldmodels.memory.mdnrnn import MDNRNN
+from worldmodels.vision.base import Vision
+from worldmodels.vision.files import load_vision
+from worldmodels.vision.train import BEST
 
 CONTROLLER = "controller.pt"
 

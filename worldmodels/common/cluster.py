@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from worldmodels.params import ParamError, UserError
+from worldmodels.common.params import ParamError, UserError
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -1,0 +1,1 @@
+"""Scripts that are no stage of the pipeline."""

@@ -1,0 +1,60 @@
+"""What an environment has to be, found out by making it: its spec, or one line that says what is not supported."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from worldmodels.common.params import ParamError
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.make import make_env
+from worldmodels.environment.spec import EnvSpec
+
+
+def spec_of(config: EnvConfig) -> EnvSpec:
+    """The spec of ``config``'s environment, found by making it and starting one episode.
+
+    Raises:
+        ParamError: unknown id, bad kwargs or crop, or spaces that are not supported.
+    """
+    env = make_env(config)
+    try:
+        env.reset(seed=0)  # a crop that does not fit a rendered frame shows here, not in a worker
+        return EnvSpec(
+            id=config.id,
+            **_observation(env.observation_space),
+            **_action(config.id, env.action_space),
+            solved_return=_solved_return(config, env),
+            max_episode_steps=_max_steps(config, env),
+        )
+    finally:
+        env.close()
+
+
+def _observation(space: gym.Space) -> dict[str, Any]:
+    assert space.shape is not None and space.dtype is not None  # make_env gives a Box
+    return {"observation": "pixel" if space.dtype == np.uint8 else "state", "obs_shape": space.shape}
+
+
+def _action(env_id: str, space: gym.Space) -> dict[str, Any]:
+    if isinstance(space, gym.spaces.Discrete):
+        return {"action": "discrete", "action_dim": int(space.n), "action_start": int(space.start)}
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded() and space.dtype.kind == "f":
+        bounds = {"action_low": tuple(space.low.tolist()), "action_high": tuple(space.high.tolist())}
+        return {"action": "box", "action_dim": space.shape[0], **bounds}
+    raise ParamError(
+        f"env.id = '{env_id}': action space {' '.join(str(space).split())} is not supported;"
+        " accepted: Discrete, or a one-dimensional bounded Box of floats"
+    )
+
+
+def _solved_return(config: EnvConfig, env: gym.Env) -> float | None:
+    threshold = config.solved_return if config.solved_return is not None else env.spec and env.spec.reward_threshold
+    return None if threshold is None else float(threshold)
+
+
+def _max_steps(config: EnvConfig, env: gym.Env) -> int | None:
+    if config.max_steps or env.spec is None:
+        return config.max_steps or None
+    frames = env.spec.max_episode_steps or env.spec.kwargs.get("max_num_frames_per_episode")
+    return frames and -(-frames // config.frame_skip)

@@ -34,7 +34,7 @@ def main() -> None:
             results.append(result)
             print(line(result), flush=True)
             if arguments.json:
-                arguments.json.write_text(json.dumps([one.to_dict() for one in results], indent=2) + "\n")
+                arguments.json.write_text(json.dumps([result.to_dict() for result in results], indent=2) + "\n")
 
 
 HEADER = (

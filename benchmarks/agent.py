@@ -31,7 +31,7 @@ def run(device: torch.device) -> list[Result]:  # noqa: ARG001 (always on the CP
 
 def agent(config: VAEConfig) -> Agent:
     """The three with their first weights."""
-    controller = Controller(widths=(paper.Z + paper.D, paper.A), features="zh", action="box")
+    controller = Controller(feature_dim=paper.Z + paper.D, action_dim=paper.A, features="zh", action="box")
     rows = np.zeros((1, controller.num_params), np.float32)
     return Agent(spec_of(FAST), VAE(config).eval(), paper.memory(), controller, rows)
 
@@ -42,6 +42,6 @@ def play(env: EnvConfig, policy: Agent | RandomPolicy, together: int) -> Way:
 
     def work() -> float:
         groups = [seeds[i : i + together] for i in range(0, len(seeds), together)]
-        return sum(one.length for group in groups for one in score(env, policy, group, STEPS))
+        return sum(episode.length for group in groups for episode in score(env, policy, group, STEPS))
 
     return work

@@ -62,7 +62,7 @@ def unstored() -> float:
 
 
 def _play(seeds: list[int]) -> int:
-    return sum(one.length for one in score(FAST, RandomPolicy(spec_of(FAST)), seeds, STEPS))
+    return sum(episode.length for episode in score(FAST, RandomPolicy(spec_of(FAST)), seeds, STEPS))
 
 
 def naive() -> float:

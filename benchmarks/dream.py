@@ -39,7 +39,7 @@ def on_workers(config: DreamConfig) -> Way:
 
     fitness = DreamFitness(
         dream=Dream(paper.memory(), _Origin(), config),  # type: ignore[arg-type]
-        controller=Controller(widths=(paper.Z + paper.D, paper.A), features="zh", action="box"),
+        controller=Controller(feature_dim=paper.Z + paper.D, action_dim=paper.A, features="zh", action="box"),
         runtime=RuntimeConfig(),
         seed=0,
     )

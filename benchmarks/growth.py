@@ -95,9 +95,7 @@ def seeing(frames: int, folder: Path) -> Prepared:
     loader = FrameLoader(recorded(frames, folder), validation_fraction=0.05)
     options: dict[str, Any] = {"scratch": Scratch(folder, "vae", "growth"), "log": lambda *_: None, "device": CPU}
     config = VAEConfig(epochs=1)
-    return lambda: train_vision(loader, config, seed=0, folder=folder / "models", **options), products(
-        frames * paper.VAE_TRAINING_FLOP, "auto"
-    )
+    return lambda: train_vision(loader, config, seed=0, **options), products(frames * paper.VAE_TRAINING_FLOP, "auto")
 
 
 def encoding(frames: int, folder: Path) -> Prepared:
@@ -114,9 +112,7 @@ def remembering(steps: int, folder: Path) -> Prepared:
     store = paper.latents(folder / "latents", steps // 256, 256)
     config = MDNRNNConfig(epochs=1, validation_fraction=0.05, batch_size=32)
     options: dict[str, Any] = {"scratch": Scratch(folder, "mdnrnn", "growth"), "log": lambda *_: None, "device": CPU}
-    return lambda: train_memory(store, config, seed=0, folder=folder / "models", **options), products(
-        steps * paper.MEMORY_TRAINING_FLOP
-    )
+    return lambda: train_memory(store, config, seed=0, **options), products(steps * paper.MEMORY_TRAINING_FLOP)
 
 
 def dreaming(*, popsize: int = 64, rollouts: int = 16, hidden: int = paper.D) -> Prepared:
@@ -235,13 +231,13 @@ def draw(path: Path, points: dict[str, list[dict[str, float]]]) -> None:
     for number, (name, row) in enumerate(points.items()):
         bank, column = divmod(number, columns)
         above, below = axes[2 * bank, column], axes[2 * bank + 1, column]
-        curve, sizes = CURVES[name], [one["size"] for one in row]
-        above.loglog(sizes, [one["seconds"] for one in row], "o-", color="#2563ab", label="measured")
-        above.loglog(sizes, [one["limit_seconds"] for one in row], "--", color="#71717a", label=curve.limit)
+        curve, sizes = CURVES[name], [point["size"] for point in row]
+        above.loglog(sizes, [point["seconds"] for point in row], "o-", color="#2563ab", label="measured")
+        above.loglog(sizes, [point["limit_seconds"] for point in row], "--", color="#71717a", label=curve.limit)
         above.set(title=curve.title, ylabel="seconds")
         above.legend(fontsize=8)
-        below.semilogx(sizes, [one["peak_mb"] for one in row], "s-", color="#d9792b")
-        below.set(xlabel=curve.size, ylabel="peak memory, MB", ylim=(0, 1.2 * max(one["peak_mb"] for one in row)))
+        below.semilogx(sizes, [point["peak_mb"] for point in row], "s-", color="#d9792b")
+        below.set(xlabel=curve.size, ylabel="peak memory, MB", ylim=(0, 1.2 * max(point["peak_mb"] for point in row)))
         for ax in (above, below):
             ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
             ax.minorticks_off()
@@ -270,11 +266,11 @@ def main() -> None:
         for size in CURVES[name].sizes:
             command = [sys.executable, "-m", "benchmarks.growth", name, "--point", str(size)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-            one = json.loads(done.stdout.splitlines()[-1])
-            points.setdefault(name, []).append(one)
+            measured = json.loads(done.stdout.splitlines()[-1])
+            points.setdefault(name, []).append(measured)
             print(
-                f"{name:13} {size:8,} {CURVES[name].size:11} {one['seconds']:8.2f} s,"
-                f" limit {one['limit_seconds']:8.2f} s, peak {one['peak_mb']:6,.0f} MB",
+                f"{name:13} {size:8,} {CURVES[name].size:11} {measured['seconds']:8.2f} s,"
+                f" limit {measured['limit_seconds']:8.2f} s, peak {measured['peak_mb']:6,.0f} MB",
                 flush=True,
             )
         if arguments.json:

@@ -24,21 +24,20 @@ def run(device: torch.device) -> list[Result]:
 
 def measure(path: str, device: torch.device, precision: Precision) -> Result:
     """Steps per second of one setting."""
-    config = MDNRNNConfig(window=WINDOW, epochs=1, validation_fraction=0.01, precision=precision)
+    config = MDNRNNConfig(sequence_length=WINDOW, epochs=1, validation_fraction=0.01, precision=precision)
     dtype, note = product_dtype(precision, device), "; one window at a time in float32"
     ways = ours(device, config), naive(device)
     return beside_products(path, *ways, paper.MEMORY_TRAINING_FLOP, dtype, device, note, unit="steps/s")
 
 
 def ours(device: torch.device, config: MDNRNNConfig) -> Way:
-    """The product's training of one epoch, from files to files, validation on one episode included."""
+    """The product's training of one epoch, validation on one episode and its checkpoint included."""
     home = tempfile.TemporaryDirectory()
     store = paper.latents(Path(home.name) / "latents", EPISODES + 1, WINDOWS_PER_EPISODE * WINDOW)
 
     def work() -> float:
-        folder = Path(home.name) / "models"
-        scratch = Scratch(folder, "mdnrnn", "benchmark")
-        train_memory(store, config, seed=0, scratch=scratch, log=lambda *_: None, device=device, folder=folder)
+        scratch = Scratch(Path(home.name), "mdnrnn", "benchmark")
+        train_memory(store, config, seed=0, scratch=scratch, log=lambda *_: None, device=device)
         scratch.clear()
         return EPISODES * WINDOWS_PER_EPISODE * WINDOW
 

@@ -48,16 +48,13 @@ class _Frames:
 
 
 def ours(device: torch.device, precision: Precision) -> Way:
-    """The product's training, writing of its files included."""
+    """The product's training, its checkpoint included."""
     source, config = _Frames(), VAEConfig(epochs=1, precision=precision)
 
     def work() -> float:
         with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            scratch = Scratch(folder, "vae", "benchmark")
-            train_vision(
-                source, config, seed=0, scratch=scratch, log=lambda *_: None, device=device, folder=folder / "models"
-            )
+            scratch = Scratch(Path(name), "vae", "benchmark")
+            train_vision(source, config, seed=0, scratch=scratch, log=lambda *_: None, device=device)
         return BATCH * UPDATES
 
     return work

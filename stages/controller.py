@@ -15,8 +15,7 @@ from worldmodels.dream.simulator import Dream, DreamConfig
 from worldmodels.dream.starts import Starts
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.spec import EnvSpec
-from worldmodels.memory.files import load_memory
-from worldmodels.memory.train import BEST
+from worldmodels.memory.files import BEST, load_memory
 from worldmodels.vision.files import load_vision
 from worldmodels.vision.latents import LatentStore
 
@@ -57,7 +56,6 @@ def main(job: Job) -> None:
                     agent=agent,
                     runtime=job.runtime,
                     seed=job.run.seed,
-                    fitness_max_steps=config.fitness_max_steps,
                     episodes_per_task=config.episodes_per_task,
                 ),
             },

@@ -6,8 +6,7 @@ from worldmodels.common.checkpoint import digest
 from worldmodels.common.params import load_section
 from worldmodels.environment.store import EpisodeStore
 from worldmodels.vision.encode import EncodeConfig, encode_episodes
-from worldmodels.vision.files import load_vision
-from worldmodels.vision.train import BEST
+from worldmodels.vision.files import BEST, load_vision
 
 
 def main(job: Job) -> None:

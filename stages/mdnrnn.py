@@ -3,10 +3,10 @@
 from stages.common.job import Job, run_stage
 from stages.common.live import live
 from worldmodels.common.params import load_section
-from worldmodels.memory.files import load_memory
+from worldmodels.memory.files import BEST, load_memory, save_memory
 from worldmodels.memory.mdnrnn import MDNRNNConfig
 from worldmodels.memory.open_loop import open_loop
-from worldmodels.memory.train import BEST, train_memory
+from worldmodels.memory.train import train_memory
 from worldmodels.memory.windows import split_episodes
 from worldmodels.report.figures import open_loop_error
 from worldmodels.vision.latents import LatentStore
@@ -29,8 +29,8 @@ def main(job: Job) -> None:
             scratch=scratch,
             log=report.log,
             device=job.runtime.torch_device(),
-            folder=job.model("mdnrnn"),
         )
+        save_memory(job.model("mdnrnn") / BEST, memory)
         _, held_out = split_episodes(store, config.validation_fraction, (job.run.seed, *stream))
         rows = open_loop(memory, store, held_out, (job.run.seed, *stream))
         columns = {name: [getattr(row, name) for row in rows] for name in ("horizon", "error", "constant_error")}

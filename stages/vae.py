@@ -11,9 +11,9 @@ from worldmodels.environment.frames import FrameLoader
 from worldmodels.environment.store import EpisodeStore
 from worldmodels.report.figures import reconstructions, state_ranges
 from worldmodels.vision.encode import reconstruct
-from worldmodels.vision.files import load_vision, save_vision
+from worldmodels.vision.files import BEST, load_vision, save_vision
 from worldmodels.vision.normaliser import fit_normaliser
-from worldmodels.vision.train import BEST, train_vision
+from worldmodels.vision.train import train_vision
 from worldmodels.vision.vae import VAEConfig
 
 PICTURED = 16  # frames
@@ -40,8 +40,8 @@ def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> Non
         scratch=scratch,
         log=report.log,
         device=device,
-        folder=job.model("vae"),
     )
+    save_vision(job.model("vae") / BEST, vae)
     seen = np.concatenate(list(islice(loader.validation_batches(), 20)))
     frames = seen[np.linspace(0, len(seen) - 1, PICTURED).astype(int)]
     reconstructions(report.images / "reconstructions.png", frames, reconstruct(vae, frames, device))

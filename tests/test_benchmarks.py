@@ -28,7 +28,7 @@ from worldmodels.memory.mdnrnn import MDNRNNConfig
 device = torch.device("cpu")
 dream.HORIZON, encode.FRAMES, vae_train.UPDATES, vae_train.BATCH = 2, 8, 1, 4
 mdnrnn_train.EPISODES, mdnrnn_train.WINDOWS_PER_EPISODE = 2, 1
-config = MDNRNNConfig(window=64, batch_size=2, epochs=1)
+config = MDNRNNConfig(sequence_length=64, batch_size=2, epochs=1)
 print(dream.in_one_batch(DreamConfig(horizon=2, end_on_leaving=False), device)(), encode.ours(device)(),
       vae_train.ours(device, "float32")(), mdnrnn_train.ours(device, config)())
 """

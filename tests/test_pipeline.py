@@ -28,11 +28,11 @@ TINY = [
     "vae.batch_size=16",
     "mdnrnn.hidden_dim=8",
     "mdnrnn.num_mixtures=2",
-    "mdnrnn.members=2",
-    "mdnrnn.head_dim=8",
+    "mdnrnn.ensemble_size=2",
+    "mdnrnn.head_hidden_dim=8",
     "mdnrnn.epochs=1",
     "mdnrnn.batch_size=4",
-    "mdnrnn.window=8",
+    "mdnrnn.sequence_length=8",
     "dream.horizon=20",
     "controller.features=zh",
     "controller.popsize=4",
@@ -106,9 +106,9 @@ def ran(output: str) -> list[str]:
 def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> None:
     folder = checkout(tmp_path, f"rounds=r{rounds}", *env)
     steps = ["collect", "vae", "encode", "mdnrnn", "controller"]
-    expected = ["init", *(f"{step}@r{k + 1}" for k in range(rounds) for step in steps), "evaluate"]
+    expected = ["code", "init", *(f"{step}@r{k + 1}" for k in range(rounds) for step in steps), "evaluate"]
     assert sorted(ran(repro(folder))) == sorted(expected)
-    assert ran(repro(folder)) == []
+    assert ran(repro(folder)) == ["code"]
     check_results(folder)
     if env[0] in COUNTING:
         check_where_it_was_scored(folder / "results" / "evaluate")

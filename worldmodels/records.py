@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+FRAME_SHAPE = (64, 64, 3)  # H, W, C of the frames that V sees
+
 
 @dataclass(frozen=True, slots=True)
 class Episode:

@@ -4,12 +4,12 @@ import argparse
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from worldmodels.common.checkpoint import Scratch, digest
+from stages.common.errors import one_line_errors
+from worldmodels.common.checkpoint import Scratch, digest, file_digest
 from worldmodels.common.params import Natural, UserError, load_section, read_params, settings
 from worldmodels.common.runtime import RuntimeConfig
 
@@ -86,12 +86,16 @@ class Job:
         return replace(self, round=self.previous, previous="")
 
     def scratch(self, sections: Sequence[str], inputs: Sequence[Path]) -> Scratch:
-        """Scratch that is valid for these sections of params.yaml, these inputs, this code and this seed only."""
-        params = read_params()
-        code = digest([Path(__file__).parents[1], Path(__file__).parents[2] / "worldmodels"])
-        key = json.dumps(
-            [self.name, self.run.seed, {name: params[name] for name in sections}, digest(inputs), code], sort_keys=True
-        )
+        """Scratch that is valid for these sections of params.yaml, these inputs, this code and this seed only.
+
+        Raises:
+            UserError: the stage ``code`` has not been run.
+        """
+        params, code = read_params(), Path("code") / f"{self.stage}.json"
+        if not code.exists():
+            raise UserError(f"{code}: no such file; `dvc repro code` makes it")
+        parameters = {name: params[name] for name in sections}
+        key = json.dumps([self.name, self.run.seed, parameters, digest(inputs), file_digest(code)], sort_keys=True)
         return Scratch(self.root / ".scratch", self.name, hashlib.sha256(key.encode()).hexdigest())
 
 
@@ -104,13 +108,7 @@ def run_stage(stage: str, main: Callable[[Job], None]) -> None:
     parser.add_argument("round", nargs="?", default="")
     parser.add_argument("previous", nargs="?", default="")
     arguments = parser.parse_args()
-    try:
+    with one_line_errors():
         run = load_section("run", RunConfig)
         runtime = load_section("runtime", RuntimeConfig)
         main(Job(stage, arguments.round, arguments.previous, run, runtime))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)

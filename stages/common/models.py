@@ -11,8 +11,7 @@ from worldmodels.environment.spec import EnvSpec
 from worldmodels.memory.files import load_memory
 from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.vision.base import Vision
-from worldmodels.vision.files import load_vision
-from worldmodels.vision.train import BEST
+from worldmodels.vision.files import BEST, load_vision
 
 CONTROLLER = "controller.pt"
 

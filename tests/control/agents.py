@@ -23,7 +23,7 @@ Z, D = 3, 5
 def new_memory(action_dim: int) -> MDNRNN:
     """An untrained M of two members; always the same."""
     with torch_init(0, "memory"):
-        return MDNRNN(MDNRNNConfig(hidden_dim=D, members=2, num_mixtures=2), Z, action_dim).eval()
+        return MDNRNN(MDNRNNConfig(hidden_dim=D, ensemble_size=2, num_mixtures=2), Z, action_dim).eval()
 
 
 def new_controller(env: EnvConfig, features: Literal["z", "zh"] = "zh") -> Controller:

@@ -12,7 +12,7 @@ from worldmodels.control.controller import Controller, TrainedController
 from worldmodels.control.fitness import Scores
 from worldmodels.control.train import train_controller
 
-CONTROLLER = Controller(widths=(2, 1), features="z", action="box")  # 3 parameters
+CONTROLLER = Controller(feature_dim=2, action_dim=1, features="z", action="box")  # 3 parameters
 TOP = np.array([1.0, -1.0, 2.0])
 SMALL = ControllerConfig(
     features="z",

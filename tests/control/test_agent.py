@@ -51,7 +51,7 @@ def test_it_is_v_then_c_then_member_0_of_m_step_by_step():
             z = torch.from_numpy(obs)[None]  # the normaliser is fresh: z is the state itself
             with torch.no_grad():
                 expected = controller.act(solutions, torch.cat([z, h], 1)[None])[0]
-                h, c = memory.listen(z, expected, RNNState(h, c))
+                h, c = memory.advance(z, expected, RNNState(h, c))
             assert spec.decode_action(expected[0].numpy()) == action
         assert h.abs().max() > 0.01
 
@@ -62,11 +62,11 @@ def test_h_is_forgotten_when_new_episodes_begin():
         assert np.array_equal(a.action, b.action)
 
 
-@pytest.mark.parametrize("deal, rows", [("seed", [seed % 4 for seed in SEEDS]), ("slot", [0, 1, 2, 3])])
-def test_parameters_are_dealt_by_seed_or_by_slot(deal, rows):
+@pytest.mark.parametrize("assign, rows", [("seed", [seed % 4 for seed in SEEDS]), ("slot", [0, 1, 2, 3])])
+def test_parameters_are_assigned_by_seed_or_by_slot(assign, rows):
     controller, spec = new_controller(BOX, "z"), spec_of(BOX)
     solutions = random_solutions(controller, 4)
-    episodes = rollout(BOX, new_agent(BOX, controller).playing(solutions, deal=deal), SEEDS)
+    episodes = rollout(BOX, new_agent(BOX, controller).with_solutions(solutions, assign=assign), SEEDS)
     for episode, row in zip(episodes, rows, strict=True):
         encoded = controller.act(solutions[row][None], torch.from_numpy(episode.obs[0])[None, None])[0, 0]
         np.testing.assert_allclose(spec.decode_action(encoded.numpy()), episode.action[0], atol=1e-6)
@@ -75,7 +75,7 @@ def test_parameters_are_dealt_by_seed_or_by_slot(deal, rows):
 def test_z_is_sampled_with_the_posteriors_spread_and_each_seeds_own_noise():
     SEEN.clear()
     plain = new_controller(BOX, "z")
-    watched = Watched(widths=plain.widths, features="z", action="box")
+    watched = Watched(feature_dim=plain.feature_dim, action_dim=plain.action_dim, features="z", action="box")
     rollout(BOX, new_agent(BOX, watched, NoisyVision()), [21, 22, 21])
     z = torch.stack(SEEN)  # (30, 3, Z)
     assert torch.equal(z[:, 0], z[:, 2]) and not torch.equal(z[:, 0], z[:, 1])
@@ -87,8 +87,8 @@ def test_exploration_of_discrete_actions_has_its_probability():
     env = EnvConfig(id="tests.environments:CountingState-v0", kwargs={"length": 400})
     controller = new_controller(env, "z")
     first_action = torch.zeros(1, controller.num_params)
-    greedy = new_agent(env, controller).playing(first_action)
-    curious = new_agent(env, controller, exploration=0.3).playing(first_action)
+    greedy = new_agent(env, controller).with_solutions(first_action)
+    curious = new_agent(env, controller, exploration=0.3).with_solutions(first_action)
     assert (rollout(env, greedy, [1])[0].action == 0).all()
     actions = np.concatenate([episode.action for episode in rollout(env, curious, range(5))])  # 2,000 or so
     assert abs((actions != 0).mean() - 0.3 * 2 / 3) < 0.04
@@ -97,7 +97,7 @@ def test_exploration_of_discrete_actions_has_its_probability():
 
 def test_exploration_of_box_actions_has_its_standard_deviation():
     controller, spec = new_controller(BOX, "z"), spec_of(BOX)
-    agent = new_agent(BOX, controller, exploration=0.2).playing(torch.zeros(1, controller.num_params))
+    agent = new_agent(BOX, controller, exploration=0.2).with_solutions(torch.zeros(1, controller.num_params))
     encoded = np.concatenate([spec.encode_action(episode.action) for episode in rollout(BOX, agent, range(20))])
     assert abs(encoded.std() - 0.2) < 0.02 and abs(encoded.mean()) < 0.03
     assert np.abs(encoded).max() <= 1

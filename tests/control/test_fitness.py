@@ -73,7 +73,7 @@ def test_every_candidate_plays_with_its_own_parameters_on_the_roles_seeds():
     fitness = RealFitness(env=env, agent=agent, runtime=RuntimeConfig(workers=1), seed=9, episodes_per_task=5)
     scores = fitness(candidates.numpy(), 3, Role.VALIDATE, "search", 4)
     seeds = env_seeds(Role.VALIDATE, 3, 9, "search", 4)
-    alone = [[one.length for one in score(env, agent.playing(row[None]), seeds)] for row in candidates]
+    alone = [[one.length for one in score(env, agent.with_solutions(row[None]), seeds)] for row in candidates]
     assert np.min(alone[0]) > 2 * np.max(alone[1:])
     assert np.array_equal(scores.lengths, alone) and np.array_equal(scores.returns, alone)
     assert scores.env_steps == np.sum(alone)

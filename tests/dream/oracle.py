@@ -2,7 +2,7 @@
 
 z[t+1] = z[t] + action[t] + drift of the member + spread · noise; the reward of a step is the sum of z[t], -100 when
 the episode ends there, which it does in the step that starts beyond ``edge`` (and else with probability ``hazard``).
-Member e's RNN state is (e + 1) · (the sum of all z it has heard).
+Member e's RNN state is (e + 1) · (the sum of all z it was given).
 """
 
 from types import SimpleNamespace
@@ -16,28 +16,30 @@ from worldmodels.memory.stats import WorldStats
 
 
 class Oracle:
-    def __init__(self, members: int = 1, spread: float = 0.0, edge: float = torch.inf, hazard: float = 0.0) -> None:
-        self.members, self.spread, self.edge = members, spread, edge
+    def __init__(
+        self, ensemble_size: int = 1, spread: float = 0.0, edge: float = torch.inf, hazard: float = 0.0
+    ) -> None:
+        self.ensemble_size, self.spread, self.edge = ensemble_size, spread, edge
         self.hazard = torch.tensor(hazard).logit()
-        self.member_drift = 0.01 * torch.arange(members)[:, None, None]
+        self.member_drift = 0.01 * torch.arange(ensemble_size)[:, None, None]
         self.stats = WorldStats(2)
 
     def initial_state(self, batch: int) -> RNNState:
-        zeros = torch.zeros(self.members, batch, 1)
+        zeros = torch.zeros(self.ensemble_size, batch, 1)
         return RNNState(zeros, zeros)
 
     def step(self, z: Tensor, action: Tensor, state: RNNState) -> SimpleNamespace:
-        heard = state.h + (torch.arange(self.members)[:, None, None] + 1) * z.sum(-1, keepdim=True)
+        total = state.h + (torch.arange(self.ensemble_size)[:, None, None] + 1) * z.sum(-1, keepdim=True)
         return SimpleNamespace(
             mean=z + action + self.member_drift,
             reward=z.sum(-1),
             terminated_logit=torch.where(z[..., 0] > self.edge, torch.inf, self.hazard),
-            state=RNNState(heard, heard),
+            state=RNNState(total, total),
         )
 
-    def listen(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
-        heard = state.h + z.sum(-1, keepdim=True)
-        return RNNState(heard, heard)
+    def advance(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
+        total = state.h + z.sum(-1, keepdim=True)
+        return RNNState(total, total)
 
     def sample(self, output: MDNRNNOutput, z: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> Tensor:
         return output.mean + self.spread * temperature**0.5 * normal * (1 + uniform)

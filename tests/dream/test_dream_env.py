@@ -18,15 +18,15 @@ def one_hot(action) -> np.ndarray:
     return np.eye(2, dtype=np.float32)[action]
 
 
-def oracle_env(starts=None, members=1, spread=0.0, **config) -> DreamEnv:
-    return DreamEnv(dream_of(Oracle(members, spread, edge=0.95), starts, **config), BOX, np.asarray)
+def oracle_env(starts=None, ensemble_size=1, spread=0.0, **config) -> DreamEnv:
+    return DreamEnv(dream_of(Oracle(ensemble_size, spread, edge=0.95), starts, **config), BOX, np.asarray)
 
 
 @pytest.mark.parametrize("features", ["z", "zh"])
 @pytest.mark.parametrize(("space", "encode"), [(BOX, np.asarray), (gym.spaces.Discrete(2), one_hot)])
 def test_gymnasium_accepts_it(features, space, encode):
     torch.manual_seed(0)
-    memory = MDNRNN(MDNRNNConfig(hidden_dim=8, num_mixtures=2, members=2), 2, 2)
+    memory = MDNRNN(MDNRNNConfig(hidden_dim=8, num_mixtures=2, ensemble_size=2), 2, 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*(infinity|not having a spec).*")  # h and z are unbounded
@@ -37,14 +37,14 @@ def test_episode_follows_the_alignment_law():
     # h is the sum of all z before now, and the reward of a step is the sum of the z it starts from
     env = oracle_env(starts=Origin(spread=0.1), horizon=30)
     obs, _ = env.reset(seed=1)
-    heard = 0.0
+    total = 0.0
     for _ in range(5):
-        assert obs[2] == pytest.approx(heard, abs=1e-5)
+        assert obs[2] == pytest.approx(total, abs=1e-5)
         z = obs[:2]
         obs, reward, *_ = env.step(np.array([0.01, -0.02], np.float32))
         assert reward == pytest.approx(z.sum(), abs=1e-5)
         assert obs[:2] == pytest.approx(z + np.array([0.01, -0.02]), abs=1e-5)
-        heard += z.sum()
+        total += z.sum()
 
 
 def test_episode_equals_the_batched_dream():
@@ -81,11 +81,11 @@ def test_end_terminates_with_the_terminal_reward():
 
 
 def test_members_take_turns_and_member_0_is_heard():
-    env, members = oracle_env(members=3, horizon=9), set()
+    env, members = oracle_env(ensemble_size=3, horizon=9), set()
     for seed in range(30):
         env.reset(seed=seed)
         z = env.step(np.zeros(2, np.float32))[0][:2]
-        heard = env.step(np.zeros(2, np.float32))[0][2]
-        assert heard == pytest.approx(z.sum(), abs=1e-6)  # member e's own is e + 1 times that
+        total = env.step(np.zeros(2, np.float32))[0][2]
+        assert total == pytest.approx(z.sum(), abs=1e-6)  # member e's own is e + 1 times that
         members.add(round(float(z[0]) / 0.01))  # the drift of the member that dreams
     assert members == {0, 1, 2}

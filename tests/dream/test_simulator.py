@@ -13,12 +13,14 @@ from worldmodels.memory.stats import WorldStats
 PUSHES = torch.tensor([[0.1, 0.0], [0.0, -0.2], [0.3, 0.3]])
 
 
-def small_mdnrnn(members: int = 2) -> MDNRNN:
+def small_mdnrnn(ensemble_size: int = 2) -> MDNRNN:
     """Small changes in a wide range and an end in about 2 % of the steps, whatever the initial weights are."""
     torch.manual_seed(3)
     ranges = {"z_low": torch.full((2,), -2.0), "z_high": torch.full((2,), 2.0)}
     stats = WorldStats(2, delta=1.0, scale=torch.full((2,), 0.02), terminated_rate=0.02, **ranges)
-    return MDNRNN(MDNRNNConfig(hidden_dim=8, num_mixtures=3, members=members, head_dim=6), 2, 2, stats).eval()
+    return MDNRNN(
+        MDNRNNConfig(hidden_dim=8, num_mixtures=3, ensemble_size=ensemble_size, head_hidden_dim=6), 2, 2, stats
+    ).eval()
 
 
 def one_at_a_time(dream, act, solutions, start, noise) -> DreamResult:
@@ -27,11 +29,11 @@ def one_at_a_time(dream, act, solutions, start, noise) -> DreamResult:
     lengths, terminated = returns.long(), returns.bool()
     for p, solution in enumerate(solutions):
         for r in range(len(start)):
-            member = r % dream.members
-            state = dream.reset(start[r].expand(dream.members, 1, -1))
+            member = r % dream.ensemble_size
+            state = dream.reset(start[r].expand(dream.ensemble_size, 1, -1))
             for t in range(dream.config.horizon):
                 action = act(solution[None], dream.features(state)[member][None])[0]
-                state, reward, ended = dream.step(state, action.expand(dream.members, 1, -1), noise.at(t, r))
+                state, reward, ended = dream.step(state, action.expand(dream.ensemble_size, 1, -1), noise.select(t, r))
                 returns[p, r] += reward[member, 0]
                 lengths[p, r] += 1
                 terminated[p, r] = ended[member, 0]
@@ -48,7 +50,7 @@ def assert_same(a: DreamResult, b: DreamResult) -> None:
 
 def test_dream_of_the_oracle_is_the_true_trajectory():
     # z[t] = t · (push + drift), so the return over H steps is the sum of its coordinates · H (H - 1) / 2
-    dream = dream_of(Oracle(members=2), horizon=20)
+    dream = dream_of(Oracle(ensemble_size=2), horizon=20)
     result = dream.returns(push, PUSHES, 4, rng())
     drift = 2 * 0.01 * torch.tensor([0, 1, 0, 1])  # rollout r is dreamt by member r mod 2
     np.testing.assert_allclose(result.returns, (PUSHES.sum(1)[:, None] + drift) * 20 * 19 / 2, rtol=1e-5)
@@ -99,10 +101,10 @@ def test_dream_that_becomes_nan_ends():
     assert torch.isfinite(result.returns).all()
 
 
-@pytest.mark.parametrize("members", [1, 2, 3])
+@pytest.mark.parametrize("ensemble_size", [1, 2, 3])
 @pytest.mark.parametrize("features", ["z", "zh"])
-def test_batched_equals_one_at_a_time(members, features):
-    dream = dream_of(Oracle(members, spread=0.1, edge=0.8, hazard=0.02), Origin(spread=0.2), features, horizon=60)
+def test_batched_equals_one_at_a_time(ensemble_size, features):
+    dream = dream_of(Oracle(ensemble_size, spread=0.1, edge=0.8, hazard=0.02), Origin(spread=0.2), features, horizon=60)
     solutions = torch.randn(4, 2 * dream.feature_dim, generator=rng(5))
     start, noise = dream.draw(5, rng(7))
     batched = dream.run(feedback, solutions, start, noise)
@@ -124,7 +126,7 @@ def test_batched_equals_one_at_a_time_with_the_real_memory(features):
 
 
 def test_controller_is_shown_member_0_whoever_dreams():
-    dream, shown = dream_of(Oracle(members=2), Origin(spread=1.0), horizon=3), []
+    dream, shown = dream_of(Oracle(ensemble_size=2), Origin(spread=1.0), horizon=3), []
 
     def spy(solutions, features):
         shown.append(features.clone())
@@ -132,9 +134,9 @@ def test_controller_is_shown_member_0_whoever_dreams():
 
     dream.returns(spy, PUSHES, 4, rng())
     z, h = torch.stack(shown).split((2, 1), dim=-1)  # (H, P, R, 2), (H, P, R, 1)
-    heard = z.sum(-1, keepdim=True).cumsum(0)
+    total = z.sum(-1, keepdim=True).cumsum(0)
     assert (h[0] == 0).all()
-    np.testing.assert_allclose(h[1:], heard[:-1], rtol=1e-5)  # member 1's own would be twice that
+    np.testing.assert_allclose(h[1:], total[:-1], rtol=1e-5)  # member 1's own would be twice that
 
 
 def test_all_candidates_meet_the_same_starts_and_noise():
@@ -190,7 +192,7 @@ def test_bfloat16_is_the_same_dream_but_for_rounding():
         start, noise = dream.draw(8, rng())
         state = dream.reset(start.view(2, 4, 2))
         with torch.inference_mode():
-            steps.append(dream.step(state, torch.ones(2, 4, 2), noise.at(0, torch.arange(8).view(2, 4))))
+            steps.append(dream.step(state, torch.ones(2, 4, 2), noise.select(0, torch.arange(8).view(2, 4))))
     (exact, reward, _), (rounded, rounded_reward, _) = steps
     assert rounded.z.dtype == rounded_reward.dtype == dream.features(rounded).dtype == torch.float32
     assert not torch.equal(exact.z, rounded.z)

@@ -14,7 +14,7 @@ from worldmodels.memory.windows import LatentBatch
 
 E, B, L = 2, 3, 5
 STATS = WorldStats(2, delta=1.0, scale=torch.tensor([0.5, 1.0]), binary=torch.tensor([False, True]), reward_mean=1.0)
-MODEL = MDNRNN(replace(SMALL, members=E, num_mixtures=1), 2, 1, STATS)
+MODEL = MDNRNN(replace(SMALL, ensemble_size=E, num_mixtures=1), 2, 1, STATS)
 
 
 def batch() -> LatentBatch:

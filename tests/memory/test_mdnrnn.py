@@ -16,7 +16,7 @@ from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput, RNNState
 from worldmodels.memory.stats import WorldStats
 
 E, B, L, Z, A = 3, 4, 6, 5, 2
-CONFIG = replace(SMALL, members=E)
+CONFIG = replace(SMALL, ensemble_size=E)
 
 
 def make(config=CONFIG, stats: WorldStats | None = None) -> MDNRNN:
@@ -33,9 +33,9 @@ def values(output: MDNRNNOutput) -> tuple[Tensor, ...]:
     return tuple(output[:-1])
 
 
-@pytest.mark.parametrize("head_dim", [0, 16])
-def test_step_by_step_is_unroll(head_dim):
-    model, (z, action) = make(replace(CONFIG, head_dim=head_dim)), data()
+@pytest.mark.parametrize("head_hidden_dim", [0, 16])
+def test_step_by_step_is_unroll(head_hidden_dim):
+    model, (z, action) = make(replace(CONFIG, head_hidden_dim=head_hidden_dim)), data()
     whole = model.unroll(z, action, model.initial_state(B))
     state = model.initial_state(B)
     for t in range(L):
@@ -101,10 +101,10 @@ def test_members_and_batch_rows_do_not_mix():
 def test_listening_is_member_0s_state():
     model, (z, action) = make(), data()
     state = model.unroll(z, action, model.initial_state(B)).state
-    heard = model.initial_state(B).member(0)
+    after = model.initial_state(B).member(0)
     for t in range(L):
-        heard = model.listen(z[0, :, t], action[0, :, t], heard)
-    torch.testing.assert_close(tuple(heard), tuple(state.member(0)))
+        after = model.advance(z[0, :, t], action[0, :, t], after)
+    torch.testing.assert_close(tuple(after), tuple(state.member(0)))
 
 
 def output_of(logit: float, mean: float, binary: float, shape: tuple[int, ...]) -> MDNRNNOutput:
@@ -173,7 +173,9 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
         load_memory(tmp_path / "v.pt")
 
 
-@pytest.mark.parametrize("wrong", [{"members": 0}, {"learning_rate": 0.0}, {"window": "64"}, {"epoch": 3}])
+@pytest.mark.parametrize(
+    "wrong", [{"ensemble_size": 0}, {"learning_rate": 0.0}, {"sequence_length": "64"}, {"epoch": 3}]
+)
 def test_wrong_settings_are_named(wrong):
     with pytest.raises(ParamError, match=f"mdnrnn.{next(iter(wrong))}"):
         parse_section("mdnrnn", wrong, type(CONFIG))

@@ -13,43 +13,25 @@ import pytest
 import torch
 
 from tests.memory.worlds import SMALL, make_store, model_bytes, train, walk, walks
+from tests.runs import Killed, Recorder
 from worldmodels.memory.files import load_memory
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.memory.open_loop import open_loop
-from worldmodels.memory.train import TrainingError, _clip
+from worldmodels.memory.train import clip_each_member
 from worldmodels.memory.validate import validate
+from worldmodels.training import TrainingError
 
 ROOT = Path(__file__).parents[2]
 
 
-class Killed(Exception):
-    pass
-
-
-class Recorder:
-    """A log; raises at the call of number ``stop``."""
-
-    def __init__(self, stop: int = -1) -> None:
-        self.calls: list[tuple[int, dict[str, float]]] = []
-        self.stop = stop
-
-    def __call__(self, step, metrics):
-        if len(self.calls) == self.stop:
-            raise Killed
-        self.calls.append((step, dict(metrics)))
-
-    def named(self, name: str) -> list[float]:
-        return [metrics[name] for _, metrics in self.calls if name in metrics]
-
-
-def uninterrupted(root: Path, config: MDNRNNConfig) -> tuple[tuple[bytes, bytes], list]:
+def uninterrupted(root: Path, config: MDNRNNConfig, **options) -> tuple[bytes, list]:
     log = Recorder()
-    train(root, config, log=log)
+    train(root, config, log=log, **options)
     return model_bytes(root), log.calls
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[tuple[bytes, bytes], list]:
+def whole(tmp_path_factory) -> tuple[bytes, list]:
     return uninterrupted(tmp_path_factory.mktemp("whole"), SMALL)
 
 
@@ -57,7 +39,7 @@ def whole(tmp_path_factory) -> tuple[tuple[bytes, bytes], list]:
 def learned(tmp_path_factory):
     root = tmp_path_factory.mktemp("learned")
     log = Recorder()
-    config = replace(SMALL, epochs=12, batch_size=8, hidden_dim=16, head_dim=32)
+    config = replace(SMALL, epochs=12, batch_size=8, hidden_dim=16, head_hidden_dim=32)
     return train(root, config, store=walks(root / "latents", 100), log=log), log
 
 
@@ -100,7 +82,6 @@ def test_max_updates_is_a_ceiling_and_validates_at_the_end(tmp_path):
     log = Recorder()
     train(tmp_path, replace(SMALL, max_updates=3), log=log)
     assert [step for step, _ in log.calls] == [3]
-    assert (tmp_path / "models/best.pt").exists()
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, whole):
@@ -113,13 +94,13 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, whole):
 @pytest.mark.parametrize("checkpoint_every", [1, 7])
 @pytest.mark.parametrize("stop", [0, 1])
 def test_a_stopped_run_resumes_to_the_same_bytes_and_logs(tmp_path, stop, checkpoint_every):
-    config = replace(SMALL, checkpoint_every=checkpoint_every)
+    options = {"checkpoint_every": checkpoint_every}
     with pytest.raises(Killed):
-        train(tmp_path / "stopped", config, log=Recorder(stop))
-    assert not (tmp_path / "stopped/models").exists()
+        train(tmp_path / "stopped", log=Recorder(stop), **options)
+    assert not (tmp_path / "stopped/mdnrnn").exists()
     log = Recorder()
-    train(tmp_path / "stopped", config, log=log)
-    wanted = uninterrupted(tmp_path / "whole", config)
+    train(tmp_path / "stopped", log=log, **options)
+    wanted = uninterrupted(tmp_path / "whole", SMALL, **options)
     assert (model_bytes(tmp_path / "stopped"), log.calls) == wanted
 
 
@@ -131,26 +112,23 @@ def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
         assert job.stdout.readline() == "here\n"
         job.send_signal(signal.SIGKILL)
     assert job.returncode == -signal.SIGKILL
-    assert not (tmp_path / "models").exists()
+    assert not (tmp_path / "mdnrnn").exists()
     train(tmp_path)
     assert model_bytes(tmp_path) == whole[0]
 
 
 def test_the_best_is_the_epoch_of_lowest_validation_loss(tmp_path, monkeypatch):
     losses = iter([3.0, 1.0, 2.0])
-    monkeypatch.setattr("worldmodels.memory.train.validate", lambda *_: {"loss": next(losses)})
     seen: list[MDNRNN] = []
-    monkeypatch.setattr(
-        "worldmodels.memory.train._Training._emit",
-        lambda self, prefix, _: seen.append(deepcopy(self.model)) if prefix == "validation" else None,
-    )
+
+    def validate(model, *_):
+        seen.append(deepcopy(model))
+        return {"loss": next(losses)}
+
+    monkeypatch.setattr("worldmodels.memory.train.validate", validate)
     best = train(tmp_path, replace(SMALL, epochs=3))
-    for model, epoch in (
-        (best, 1),
-        (load_memory(tmp_path / "models/best.pt"), 1),
-        (load_memory(tmp_path / "models/last.pt"), 2),
-    ):
-        assert torch.equal(model.head_weight, seen[epoch].head_weight)
+    for model in (best, load_memory(tmp_path / "mdnrnn")):
+        assert torch.equal(model.head_weight, seen[1].head_weight)
     assert not torch.equal(seen[1].head_weight, seen[2].head_weight)
 
 
@@ -174,7 +152,7 @@ def test_what_is_not_finite_stops_with_the_update_named_and_the_last_checkpoint_
     broken[7].reward[3] = nan
     with pytest.raises(TrainingError, match=r"at update \d+.*learning_rate"):
         train(tmp_path, store=make_store(tmp_path / "broken", broken))
-    assert not (tmp_path / "models").exists()
+    assert not (tmp_path / "mdnrnn").exists()
 
 
 def test_members_learn_as_if_they_were_alone():
@@ -183,7 +161,7 @@ def test_members_learn_as_if_they_were_alone():
     model = torch.nn.Module()
     model.weight = parameter
     parameter.grad = torch.tensor([[[3.0, 4.0]], [[0.3, 0.4]]])
-    norm = _clip(model, 1.0)  # pyright: ignore[reportArgumentType]
+    norm = clip_each_member(model, 1.0)  # pyright: ignore[reportArgumentType]
     torch.testing.assert_close(norm, torch.tensor([5.0, 0.5]))
     torch.testing.assert_close(parameter.grad, torch.tensor([[[0.6, 0.8]], [[0.3, 0.4]]]))
 

@@ -19,8 +19,8 @@ def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("windows") / "latents", episodes)
 
 
-def lanes(store, members=2, count=3, window=4, stream=STREAM) -> Lanes:
-    return Lanes(store, np.arange(len(LENGTHS)), members, count, window, stream)
+def lanes(store, ensemble_size=2, count=3, sequence_length=4, stream=STREAM) -> Lanes:
+    return Lanes(store, np.arange(len(LENGTHS)), ensemble_size, count, sequence_length, stream)
 
 
 def batches(source: Lanes, count: int) -> list[LatentBatch]:

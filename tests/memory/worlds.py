@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tests.runs import every
 from worldmodels.common.checkpoint import Scratch
+from worldmodels.memory.files import save_memory
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.memory.train import train_memory
 from worldmodels.records import LatentEpisode
@@ -15,14 +17,13 @@ from worldmodels.vision.latents import LatentStore, LatentWriter
 SMALL = MDNRNNConfig(
     hidden_dim=8,
     num_mixtures=2,
-    members=2,
-    head_dim=16,
+    ensemble_size=2,
+    head_hidden_dim=16,
     learning_rate=1e-2,
     batch_size=4,
-    window=8,
+    sequence_length=8,
     epochs=2,
     validation_fraction=0.2,
-    checkpoint_every=1,
 )
 
 
@@ -71,19 +72,29 @@ def walks(folder: Path, count: int = 20) -> LatentStore:
     return make_store(folder, [walk(seed) for seed in range(count)])
 
 
-def train(root: Path, config: MDNRNNConfig = SMALL, *, store=None, log=lambda step, metrics: None, **more) -> MDNRNN:
-    """Train a small M on walks into ``root``/models, with its scratch in ``root``/scratch."""
-    return train_memory(
-        store or walks(root / "latents"),
-        config,
-        scratch=Scratch(root / "scratch", "mdnrnn", "0" * 16),
-        log=log,
-        device=torch.device("cpu"),
-        folder=root / "models",
-        **{"seed": 0, **more},
-    )
+def train(
+    root: Path,
+    config: MDNRNNConfig = SMALL,
+    *,
+    store=None,
+    log=lambda step, metrics: None,
+    checkpoint_every: int = 1,
+    **more,
+) -> MDNRNN:
+    """Train a small M on walks and save it in ``root``, with its scratch in ``root``/scratch."""
+    with every(checkpoint=checkpoint_every):
+        memory = train_memory(
+            store or walks(root / "latents"),
+            config,
+            scratch=Scratch(root / "scratch", "mdnrnn", "0" * 16),
+            log=log,
+            device=torch.device("cpu"),
+            **{"seed": 0, **more},
+        )
+    save_memory(root / "mdnrnn", memory)
+    return memory
 
 
-def model_bytes(root: Path) -> tuple[bytes, bytes]:
-    """The bytes of what ``train`` saved: best and last."""
-    return (root / "models/best.pt").read_bytes(), (root / "models/last.pt").read_bytes()
+def model_bytes(root: Path) -> bytes:
+    """The bytes of what ``train`` saved."""
+    return (root / "mdnrnn").read_bytes()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodels.report.frames import caption, headline, hold_last, progress, side_by_side, upscale
+from worldmodels.report.frames import annotate, caption, headline, hold_last, side_by_side, upscale
 from worldmodels.report.states import draw_state
 
 RNG = np.random.default_rng(0)
@@ -41,9 +41,9 @@ def test_captions_stand_outside_the_frame() -> None:
 
 def test_a_caption_shows_its_numbers_and_keeps_its_size() -> None:
     wide = np.zeros((10, 400, 3), np.uint8)
-    shown = {progress(wide, step, total).tobytes() for step, total in ((1, 2.0), (2, 2.0), (1, -2.0))}
+    shown = {annotate(wide, step, total).tobytes() for step, total in ((1, 2.0), (2, 2.0), (1, -2.0))}
     assert len(shown) == 3
-    assert progress(wide, 10**6, -1e9).shape == progress(wide, 0, 0.0).shape  # frames of a video have one size
+    assert annotate(wide, 10**6, -1e9).shape == annotate(wide, 0, 0.0).shape  # frames of a video have one size
 
 
 def test_two_frames_stand_side_by_side_at_one_height() -> None:
@@ -92,11 +92,10 @@ def test_a_dream_that_went_anywhere_can_be_drawn(value: float) -> None:
 
 
 def test_bars_grow_with_the_value_and_turn_red_outside_the_range() -> None:
-    low, high = np.array([0.0, -10.0, -1.0]), np.array([4.0, 10.0, 1.0])
-    frame = draw_state(np.array([3.0, -5.0, 2.0]), "Other-v0", low, high)
+    frame = draw_state(np.array([0.5, -0.5, 2.0]), "Other-v0")
     painted = (frame.max(-1).astype(int) - frame.min(-1)) > 60  # coloured, not grey
     up, down, cut = (painted[:, 36 + 176 * i : 36 + 176 * (i + 1)] for i in range(3))
-    assert up[:200].sum() == pytest.approx(down[201:].sum(), rel=0.05)  # both half of their half-range
+    assert up[:200].sum() == pytest.approx(down[201:].sum(), rel=0.05)  # both half of their side
     assert not up[202:].any() and not down[:199].any()
     assert cut.sum() == pytest.approx(2 * up.sum(), rel=0.05)
     assert frame[100, 36 + 176 * 2 + 88, 0] > frame[100, 36 + 176 * 2 + 88, 2]

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tests.runs import every
 from worldmodels.common.checkpoint import Scratch
+from worldmodels.vision.files import save_vision
 from worldmodels.vision.train import train_vision
 from worldmodels.vision.vae import VAE, VAEConfig
 
-SMALL = VAEConfig(
-    z_dim=4, width=2, learning_rate=1e-2, free_bits=0.0, batch_size=4, epochs=2, log_every=2, checkpoint_every=1
-)
+SMALL = VAEConfig(z_dim=4, width=2, learning_rate=1e-2, free_bits=0.0, batch_size=4, epochs=2)
 
 
 def squares(count: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -42,19 +42,30 @@ class Squares:
         return iter([self.held_out])
 
 
-def train(root: Path, config: VAEConfig = SMALL, *, source=None, log=lambda step, metrics: None, **more) -> VAE:
-    """Train a small VAE into ``root``/models, with its scratch in ``root``/scratch."""
-    return train_vision(
-        source or Squares(),
-        config,
-        scratch=Scratch(root / "scratch", "vae", "0" * 16),
-        log=log,
-        device=torch.device("cpu"),
-        folder=root / "models",
-        **{"seed": 0, **more},
-    )
+def train(
+    root: Path,
+    config: VAEConfig = SMALL,
+    *,
+    source=None,
+    log=lambda step, metrics: None,
+    log_every: int = 2,
+    checkpoint_every: int = 1,
+    **more,
+) -> VAE:
+    """Train a small VAE and save it in ``root``, with its scratch in ``root``/scratch."""
+    with every(log=log_every, checkpoint=checkpoint_every):
+        vae = train_vision(
+            source or Squares(),
+            config,
+            scratch=Scratch(root / "scratch", "vae", "0" * 16),
+            log=log,
+            device=torch.device("cpu"),
+            **{"seed": 0, **more},
+        )
+    save_vision(root / "vae", vae)
+    return vae
 
 
-def model_bytes(root: Path) -> tuple[bytes, bytes]:
-    """The bytes of what ``train`` saved: best and last."""
-    return (root / "models/best.pt").read_bytes(), (root / "models/last.pt").read_bytes()
+def model_bytes(root: Path) -> bytes:
+    """The bytes of what ``train`` saved."""
+    return (root / "vae").read_bytes()

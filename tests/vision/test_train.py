@@ -11,43 +11,23 @@ import numpy as np
 import pytest
 import torch
 
+from tests.runs import Killed, Recorder
 from tests.vision.frames import SMALL, Squares, model_bytes, train
 from worldmodels.common.params import ParamError, parse_section
-from worldmodels.vision.files import load_vision
-from worldmodels.vision.train import TrainingError
+from worldmodels.training import TrainingError
 from worldmodels.vision.vae import VAEConfig
 
 ROOT = Path(__file__).parents[2]
 
 
-class Killed(Exception):
-    pass
-
-
-class Recorder:
-    """A log; raises at the call of number ``stop``."""
-
-    def __init__(self, stop: int = -1) -> None:
-        self.calls: list[tuple[int, dict[str, float]]] = []
-        self.stop = stop
-
-    def __call__(self, step, metrics):
-        if len(self.calls) == self.stop:
-            raise Killed
-        self.calls.append((step, dict(metrics)))
-
-    def named(self, name: str) -> list[float]:
-        return [metrics[name] for _, metrics in self.calls if name in metrics]
-
-
-def uninterrupted(root: Path, config: VAEConfig) -> tuple[tuple[bytes, bytes], list]:
+def uninterrupted(root: Path, config: VAEConfig, **options) -> tuple[bytes, list]:
     log = Recorder()
-    train(root, config, log=log)
+    train(root, config, log=log, **options)
     return model_bytes(root), log.calls
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[tuple[bytes, bytes], list]:
+def whole(tmp_path_factory) -> tuple[bytes, list]:
     return uninterrupted(tmp_path_factory.mktemp("whole"), SMALL)
 
 
@@ -67,7 +47,7 @@ def test_metrics_come_at_their_updates(whole):
 
 def test_a_point_is_the_mean_of_its_updates(tmp_path, whole):
     log = Recorder()
-    train(tmp_path, replace(SMALL, log_every=1), log=log)
+    train(tmp_path, log=log, log_every=1)
     each = log.named("train/loss")
     assert whole[1][0][1]["train/loss"] == pytest.approx((each[0] + each[1]) / 2)
 
@@ -82,13 +62,13 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, whole):
 @pytest.mark.parametrize("checkpoint_every", [1, 3])  # 3: the checkpoint holds half of a point's sums
 @pytest.mark.parametrize("stop", [0, 1, 2, 3, 6])
 def test_a_stopped_run_resumes_to_the_same_bytes_and_logs(tmp_path, stop, checkpoint_every):
-    config = replace(SMALL, checkpoint_every=checkpoint_every)
+    options = {"checkpoint_every": checkpoint_every}
     with pytest.raises(Killed):
-        train(tmp_path / "stopped", config, log=Recorder(stop))
-    assert not (tmp_path / "stopped/models").exists()
+        train(tmp_path / "stopped", log=Recorder(stop), **options)
+    assert not (tmp_path / "stopped/vae").exists()
     log = Recorder()
-    train(tmp_path / "stopped", config, log=log)
-    wanted = uninterrupted(tmp_path / "whole", config)
+    train(tmp_path / "stopped", log=log, **options)
+    wanted = uninterrupted(tmp_path / "whole", SMALL, **options)
     assert (model_bytes(tmp_path / "stopped"), log.calls) == wanted
 
 
@@ -114,7 +94,7 @@ def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
         assert job.stdout.readline() == "here\n"
         job.send_signal(signal.SIGKILL)
     assert job.returncode == -signal.SIGKILL
-    assert not (tmp_path / "models").exists()
+    assert not (tmp_path / "vae").exists()
     train(tmp_path)
     assert model_bytes(tmp_path) == whole[0]
 
@@ -126,21 +106,17 @@ def test_the_best_is_the_epoch_of_lowest_validation_loss(tmp_path):
     source.validation_batches = lambda: iter([next(shown)])
     best = train(tmp_path, replace(SMALL, epochs=3), source=source, log=log)
     assert np.argmin(log.named("validation/loss")) == 1
-    train(tmp_path / "short", replace(SMALL, epochs=2))
-    wanted = load_vision(tmp_path / "short/models/last.pt").state_dict()
-    for weights in (best.state_dict(), load_vision(tmp_path / "models/best.pt").state_dict()):
-        assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
-    last = load_vision(tmp_path / "models/last.pt").state_dict()
-    assert not torch.equal(last["posterior.weight"], wanted["posterior.weight"])
+    wanted = train(tmp_path / "short", replace(SMALL, epochs=2))
+    assert all(torch.equal(best.state_dict()[name], weights) for name, weights in wanted.state_dict().items())
+    last = train(tmp_path / "last", replace(SMALL, epochs=3))
+    assert not torch.equal(last.posterior.weight, wanted.posterior.weight)
 
 
 def test_it_starts_from_the_previous_v(tmp_path):
     first = train(tmp_path / "first", replace(SMALL, epochs=6))
-    log = Recorder()
-    train(tmp_path / "warm", replace(SMALL, epochs=1, learning_rate=1e-12), previous=first, log=log)
-    warm = load_vision(tmp_path / "warm/models/last.pt").state_dict()
+    warm = train(tmp_path / "warm", replace(SMALL, epochs=1, learning_rate=1e-12), previous=first)
     for name, weights in first.state_dict().items():
-        torch.testing.assert_close(warm[name], weights, rtol=0, atol=1e-9)
+        torch.testing.assert_close(warm.state_dict()[name], weights, rtol=0, atol=1e-9)
 
 
 def test_what_is_not_finite_stops_with_the_update_named_and_the_last_checkpoint_kept(tmp_path):
@@ -154,7 +130,7 @@ def test_what_is_not_finite_stops_with_the_update_named_and_the_last_checkpoint_
     source.train_batches = train_batches  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(TrainingError, match="at update 8"):
         train(tmp_path, source=source)
-    assert not (tmp_path / "models").exists()
+    assert not (tmp_path / "vae").exists()
     seen = []
     train(tmp_path, log=lambda step, metrics: seen.append(step))  # good frames: goes on from update 7
     assert seen[-1] == 10

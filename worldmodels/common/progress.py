@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from typing import Any
 
 
-def progress(iterable: Iterable | None = None, **options: Any) -> Any:
+def progress_bar(iterable: Iterable | None = None, **options: Any) -> Any:
     """``tqdm(iterable, …)`` as the whole project has it; nothing at all where tqdm is not installed."""
     try:
         from tqdm import tqdm

@@ -13,7 +13,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from worldmodels.common import cluster
 from worldmodels.common.params import Natural, ParamError, Positive, UserError, settings
-from worldmodels.common.progress import progress
+from worldmodels.common.progress import progress_bar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -99,7 +99,7 @@ def run_tasks(
     else:
         results = _on_this_machine(call, tasks, runtime)
     try:
-        yield from progress(results, total=len(tasks), desc=desc, unit=unit)
+        yield from progress_bar(results, total=len(tasks), desc=desc, unit=unit)
     except (TimeoutError, multiprocessing.TimeoutError):
         raise WorkerError(
             f"{desc}: no answer from a worker in runtime.task_timeout = {runtime.task_timeout:g} s"

@@ -17,7 +17,7 @@ from worldmodels.vision.base import Vision, sample_z
 
 _BLOCK = 128  # steps of random numbers drawn at a time: a draw a step and slot would cost more than C does
 
-Deal = Literal["slot", "seed"]
+Assign = Literal["slot", "seed"]
 
 
 class Agent:
@@ -29,7 +29,7 @@ class Agent:
         memory: M, on V's device; None where C sees z alone.
         controller: the shape of C.
         solutions: (n, N) parameters of C.
-        deal: which of them an episode gets: row (seed mod n), or row (slot mod n).
+        assign: which of them plays an episode: row (seed mod n), or row (slot mod n).
         exploration: probability of a random action (discrete), or standard deviation of Gaussian noise on the encoded
             action (box).
         name: what records call it.
@@ -46,7 +46,7 @@ class Agent:
         controller: Controller,
         solutions: NDArray[np.floating] | Tensor,
         *,
-        deal: Deal = "seed",
+        assign: Assign = "seed",
         exploration: float = 0.0,
         name: str = "controller",
     ) -> None:
@@ -56,23 +56,23 @@ class Agent:
         self.exploration = exploration
         self._spec, self._vision, self._controller = spec, vision, controller
         self._memory = memory if controller.features == "zh" else None
-        self._deal: Deal = deal
+        self._assign: Assign = assign
         self._solutions = torch.as_tensor(solutions, dtype=torch.float32)
-        self._dealt = self._solutions  # (S, N) of the slots, or (1, N) for all
+        self._assigned = self._solutions  # (S, N) of the slots, or (1, N) for all
         self._rnn: RNNState | None = None  # (S, D) of the slots
         self._noise = _SlotNoise((), 0)
 
-    def playing(self, solutions: NDArray[np.floating] | Tensor, *, deal: Deal = "seed") -> "Agent":
+    def with_solutions(self, solutions: NDArray[np.floating] | Tensor, *, assign: Assign = "seed") -> "Agent":
         """The same agent with other parameters of C, (n, N)."""
         agent = copy.copy(self)
-        agent._solutions, agent._deal = torch.as_tensor(solutions, dtype=torch.float32), deal
+        agent._solutions, agent._assign = torch.as_tensor(solutions, dtype=torch.float32), assign
         return agent
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Begin the episodes of ``seeds``, one a slot, with a zero RNN state."""
         rows = len(self._solutions)
-        dealt = range(len(seeds)) if self._deal == "slot" else seeds
-        self._dealt = self._solutions[[i % rows for i in dealt]] if rows > 1 else self._solutions
+        numbers = range(len(seeds)) if self._assign == "slot" else seeds
+        self._assigned = self._solutions[[i % rows for i in numbers]] if rows > 1 else self._solutions
         self._noise = _SlotNoise(
             [numpy_rng(seed, "agent") for seed in seeds], self._vision.z_dim + self._spec.action_dim
         )
@@ -88,14 +88,14 @@ class Agent:
         z = sample_z(mu, logvar, normal[:, : mu.shape[1]].to(mu))
         action = self._controlled(z, torch.from_numpy(slots))
         action = self._explored(action, chance, normal[:, mu.shape[1] :])
-        self._listen(z, action, torch.from_numpy(slots))
+        self._advance(z, action, torch.from_numpy(slots))
         return self._spec.decode_action(action.cpu().numpy())
 
     def _controlled(self, z: Tensor, slots: Tensor) -> Tensor:
         features = z if self._rnn is None else torch.cat([z, self._rnn.h[slots]], dim=1)  # (B, F)
-        if len(self._dealt) == 1:
-            return self._controller.act(self._dealt.to(z), features[None])[0]
-        return self._controller.act(self._dealt[slots].to(z), features[:, None])[:, 0]
+        if len(self._assigned) == 1:
+            return self._controller.act(self._assigned.to(z), features[None])[0]
+        return self._controller.act(self._assigned[slots].to(z), features[:, None])[:, 0]
 
     def _explored(self, action: Tensor, chance: Tensor, normal: Tensor) -> Tensor:
         if self.exploration == 0:
@@ -106,11 +106,11 @@ class Agent:
         anything[torch.arange(len(action)), normal.argmax(1)] = 1.0  # the largest of A equal normals is uniform
         return torch.where((chance < self.exploration).to(action.device)[:, None], anything, action)
 
-    def _listen(self, z: Tensor, action: Tensor, slots: Tensor) -> None:
+    def _advance(self, z: Tensor, action: Tensor, slots: Tensor) -> None:
         if self._memory is None or self._rnn is None:
             return
-        heard = self._memory.listen(z, action, RNNState(self._rnn.h[slots], self._rnn.c[slots]))
-        self._rnn.h[slots], self._rnn.c[slots] = heard
+        after = self._memory.advance(z, action, RNNState(self._rnn.h[slots], self._rnn.c[slots]))
+        self._rnn.h[slots], self._rnn.c[slots] = after
 
 
 class _SlotNoise:

@@ -11,7 +11,7 @@ import pickle
 import numpy as np
 from numpy.typing import NDArray
 
-MIN_POPSIZE = 4  # below it, no recombination is left
+from worldmodels.control.config import MIN_POPSIZE
 
 
 class CMAES:

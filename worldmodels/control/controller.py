@@ -1,8 +1,6 @@
 """C: a small function from features [z, h] to an action, for many candidates at once."""
 
 from dataclasses import asdict, dataclass
-from itertools import pairwise
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,15 +16,16 @@ KIND = "controller"
 
 @dataclass(frozen=True, kw_only=True)
 class Controller:
-    """The shape of C. Its N parameters are an argument of ``act``: rows of ``solutions``.
+    """The shape of C, a linear map (eq. 1). Its N parameters are an argument of ``act``: rows of ``solutions``.
 
     Attributes:
-        widths: features F, hidden units if any, action A.
+        feature_dim, action_dim: F, and A of the encoded action.
         features: ``z`` or ``zh``.
         action: ``discrete`` or ``box``.
     """
 
-    widths: tuple[int, ...]
+    feature_dim: int
+    action_dim: int
     features: Literal["z", "zh"]
     action: Literal["discrete", "box"]
 
@@ -43,13 +42,12 @@ class Controller:
             action_dim: A, width of an encoded action.
         """
         feature_dim = z_dim + (rnn_dim if config.features == "zh" else 0)
-        hidden = (config.hidden_dim,) if config.kind == "mlp" else ()
-        return cls(widths=(feature_dim, *hidden, action_dim), features=config.features, action=action)
+        return cls(feature_dim=feature_dim, action_dim=action_dim, features=config.features, action=action)
 
     @property
     def num_params(self) -> int:
-        """N: weights and biases of all layers."""
-        return sum(prod(layer) + layer[1] for layer in pairwise(self.widths))
+        """N: weights and biases."""
+        return (self.feature_dim + 1) * self.action_dim
 
     def act(self, solutions: Tensor, features: Tensor) -> Tensor:
         """Encoded actions: one-hot of the largest output, or tanh in [-1, 1].
@@ -61,15 +59,10 @@ class Controller:
         Returns:
             (P, R, A) float.
         """
-        x, start = features, 0
-        for fan_in, fan_out in pairwise(self.widths):
-            x = x if start == 0 else torch.tanh(x)
-            bias_at = start + fan_in * fan_out
-            weight = solutions[:, start:bias_at].reshape(-1, fan_in, fan_out)  # (P, in, out)
-            bias = solutions[:, bias_at : bias_at + fan_out].unsqueeze(2)  # (P, out, 1)
-            # eq. (1): a = W_c [z h] + b_c, as columns: with so few outputs a product of rows is four times slower
-            x = torch.baddbmm(bias, weight.mT.contiguous(), x.mT).mT
-            start = bias_at + fan_out
+        weight, bias = solutions.split((self.feature_dim * self.action_dim, self.action_dim), dim=1)
+        weight = weight.reshape(-1, self.feature_dim, self.action_dim)  # (P, F, A)
+        # as columns: with so few outputs a product of rows is four times slower
+        x = torch.baddbmm(bias[..., None], weight.mT.contiguous(), features.mT).mT  # eq. (1): a = W_c [z h] + b_c
         if self.action == "discrete":
             return one_hot(x.argmax(-1), x.shape[-1]).to(x.dtype)
         return torch.tanh(x)

@@ -108,13 +108,13 @@ def evaluate_policy(
     """
     parts = [list(seeds[i : i + episodes_per_task]) for i in range(0, len(seeds), episodes_per_task)]
     play = partial(_play, env, policy)
-    scores = [one for part in run_tasks(play, parts, runtime, desc=f"evaluate {policy.name}") for one in part]
+    scores = [episode for part in run_tasks(play, parts, runtime, desc=f"evaluate {policy.name}") for episode in part]
     return EvalResult(
         seeds=np.array(seeds, np.int64),
-        returns=np.array([one.episode_return for one in scores], np.float64),
-        lengths=np.array([one.length for one in scores], np.int64),
-        terminated=np.array([one.terminated for one in scores], np.bool_),
-        truncated=np.array([one.truncated for one in scores], np.bool_),
+        returns=np.array([episode.episode_return for episode in scores], np.float64),
+        lengths=np.array([episode.length for episode in scores], np.int64),
+        terminated=np.array([episode.terminated for episode in scores], np.bool_),
+        truncated=np.array([episode.truncated for episode in scores], np.bool_),
     )
 
 

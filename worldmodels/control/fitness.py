@@ -107,7 +107,6 @@ class RealFitness:
         agent: V, M and C's shape, on the CPU; the candidates are its solutions.
         runtime: workers.
         seed: the run's.
-        fitness_max_steps: steps after which a fitness episode is cut; 0: never. Other roles' episodes are not cut.
         episodes_per_task: episodes that one worker plays side by side; what a task holds does not depend on the number
             of workers.
     """
@@ -116,18 +115,16 @@ class RealFitness:
     agent: Agent
     runtime: RuntimeConfig
     seed: int
-    fitness_max_steps: int = 0
     episodes_per_task: int = 32
 
     def __call__(self, solutions: NDArray[np.floating], rollouts: int, role: Role, *path: str | int) -> Scores:
         seeds = env_seeds(role, rollouts, self.seed, *path)
-        max_steps = self.fitness_max_steps if role is Role.FITNESS else 0
-        play = partial(_play, self.env, self.agent, max_steps)
+        play = partial(_play, self.env, self.agent)
         tasks = list(self._tasks(solutions, seeds))
-        scores = [one for part in run_tasks(play, tasks, self.runtime, desc="rollouts") for one in part]
+        scores = [episode for part in run_tasks(play, tasks, self.runtime, desc="rollouts") for episode in part]
         shape = (len(solutions), rollouts)
-        lengths = np.array([one.length for one in scores], np.int64).reshape(shape)
-        returns = np.array([one.episode_return for one in scores], np.float64).reshape(shape)
+        lengths = np.array([episode.length for episode in scores], np.int64).reshape(shape)
+        returns = np.array([episode.episode_return for episode in scores], np.float64).reshape(shape)
         return Scores(returns, lengths, int(lengths.sum()))
 
     def _tasks(self, solutions: NDArray[np.floating], seeds: list[int]) -> Iterator["_PlayTask"]:
@@ -144,5 +141,5 @@ class _PlayTask(NamedTuple):
     seeds: list[int]
 
 
-def _play(env: EnvConfig, agent: Agent, max_steps: int, task: _PlayTask) -> list[Score]:
-    return score(env, agent.playing(task.solutions, deal="slot"), task.seeds, max_steps)
+def _play(env: EnvConfig, agent: Agent, task: _PlayTask) -> list[Score]:
+    return score(env, agent.with_solutions(task.solutions, assign="slot"), task.seeds)

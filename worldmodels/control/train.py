@@ -4,26 +4,24 @@ The search's own fitness is no measure: its noise is selected for, and a dream c
 mean of the search plays fresh validation episodes, and the mean that does best there, not the last one, is the result.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from worldmodels.common.checkpoint import Scratch
-from worldmodels.common.params import ParamError
-from worldmodels.common.progress import progress
+from worldmodels.common.progress import progress_bar
 from worldmodels.common.seeding import Role, numpy_rng
 from worldmodels.control.cmaes import CMAES
 from worldmodels.control.config import ControllerConfig
 from worldmodels.control.controller import Controller, TrainedController
 from worldmodels.control.fitness import Fitness, Scores
-from worldmodels.control.progress import Candidate, Metrics, Place, Progress, Search, plan
-
-Log = Callable[[int, Mapping[str, float]], None]
+from worldmodels.control.search import Candidate, Place, Search, SearchState, plan
+from worldmodels.training import Checkpointer, Log, Metrics, TrainingError
 
 MAX_SAMPLES = 16
+DIAGONAL_ABOVE = 2000  # parameters; a full covariance costs 4 s a generation at 10,000
 
 
 def train_controller(
@@ -42,70 +40,64 @@ def train_controller(
     Args:
         fitness: the places where candidates are scored; those that ``config`` names.
         seed: the run's; ``stream`` names the round.
-        previous: the round before's controller, to be recorded as such; with ``config.warm_start`` also to start from
-            and to be beaten.
+        previous: the round before's controller, to start from and to be beaten.
         log: takes (generations made, metrics): ``fitness_mean``, ``_std`` and ``_best`` over the candidates,
             ``length_mean``, ``sigma``, ``non_finite``, ``env_steps``; ``validation_mean`` and ``validation_best`` where
             a mean was validated, ``final_mean`` at the end.
 
     Raises:
-        ParamError: ``previous`` is a controller of another shape.
+        TrainingError: ``previous`` is a controller of another shape.
     """
     if previous is not None and previous.controller != controller:
-        raise ParamError(
-            f"controller: the previous round's has widths {list(previous.controller.widths)}, this one"
-            f" {list(controller.widths)}; they have to be alike in all rounds"
+        raise TrainingError(
+            f"controller: the previous round's is {previous.controller}, this one {controller};"
+            " they have to be alike in all rounds"
         )
-    state = scratch.load()
-    progress = Progress() if state is None else Progress.restore(state)
-    for step, metrics in progress.history:
-        log(step, metrics)
-    return _Run(controller, config, fitness, seed, tuple(stream), previous, scratch, log, progress).run()
+    return _Run(controller, config, fitness, seed, tuple(stream), previous, Checkpointer(scratch, log)).run()
 
 
-@dataclass
 class _Run:
-    controller: Controller
-    config: ControllerConfig
-    fitness: Mapping[Place, Fitness]
-    seed: int
-    stream: tuple[str | int, ...]
-    previous: TrainedController | None
-    scratch: Scratch
-    log: Log
-    progress: Progress
+    def __init__(
+        self,
+        controller: Controller,
+        config: ControllerConfig,
+        fitness: Mapping[Place, Fitness],
+        seed: int,
+        stream: tuple[str | int, ...],
+        previous: TrainedController | None,
+        checkpointer: Checkpointer,
+    ) -> None:
+        self.controller, self.config, self.fitness = controller, config, fitness
+        self.seed, self.stream, self.previous, self.checkpointer = seed, stream, previous, checkpointer
+        saved = checkpointer.restore()
+        self.state = SearchState() if saved is None else SearchState.restore(saved)
 
     def run(self) -> TrainedController:
-        searches = plan(self.config, warm=self.config.warm_start and self.previous is not None)
+        searches = plan(self.config, warm=self.previous is not None)
         total = sum(search.generations for search in searches)
-        with progress(total=total, initial=self.progress.step, desc="controller", unit="gen") as bar:
-            while self.progress.search < len(searches) and not self._target_reached():
-                self._generation(searches[self.progress.search])
+        with progress_bar(total=total, initial=self.state.step, desc="controller", unit="gen") as bar:
+            while self.state.search < len(searches):
+                self._generation(searches[self.state.search])
                 bar.update()
-                if self.progress.step % self.config.checkpoint_every == 0:
-                    self.scratch.save(self.progress.state())
+                self.checkpointer.save(self.state.state())
         return self._result(self._final())
 
-    def _target_reached(self) -> bool:
-        target, pool = self.config.target, self.progress.pool
-        return target is not None and bool(pool) and pool[0].value >= target
-
     def _generation(self, search: Search) -> None:
-        at = self.progress
-        cmaes = at.cmaes = at.cmaes or self._begin(search)
+        state = self.state
+        cmaes = state.cmaes = state.cmaes or self._begin(search)
         solutions = cmaes.ask()  # (P, N)
         scores = self.fitness[search.place](
-            solutions, self.config.rollouts, Role.FITNESS, *self.stream, at.search, at.generation
+            solutions, self.config.rollouts, Role.FITNESS, *self.stream, state.search, state.generation
         )
-        at.env_steps += scores.env_steps
+        state.env_steps += scores.env_steps
         non_finite = cmaes.tell(solutions, scores.returns.mean(axis=1))
-        at.generation, at.step = at.generation + 1, at.step + 1
+        state.generation, state.step = state.generation + 1, state.step + 1
         metrics = _summary(scores) | {"sigma": cmaes.sigma, "non_finite": float(non_finite)}
-        if at.generation % self.config.validation_every == 0 or at.generation == search.generations:
+        if state.generation % self.config.validation_every == 0 or state.generation == search.generations:
             metrics |= self._validate(cmaes.mean, solutions[:MAX_SAMPLES])
         self._record(metrics)
-        if at.generation == search.generations:
-            at.search, at.generation, at.cmaes = at.search + 1, 0, None
+        if state.generation == search.generations:
+            state.search, state.generation, state.cmaes = state.search + 1, 0, None
 
     def _begin(self, search: Search) -> CMAES:
         start = np.zeros(self.controller.num_params)
@@ -113,46 +105,47 @@ class _Run:
             start = self.previous.best.double().numpy()
             self._record(self._validate(start, self.previous.samples.double().numpy()))  # to be beaten
         elif search.start == "best":
-            start = self.progress.pool[0].solution
+            start = self.state.pool[0].solution
         return CMAES(
             start,
             self.config.sigma0 if search.start == "zero" else self.config.warm_sigma0,
             self.config.popsize,
-            numpy_rng(self.seed, "cmaes", *self.stream, self.progress.search),
-            diagonal=self.config.is_diagonal(self.controller.num_params),
+            numpy_rng(self.seed, "cmaes", *self.stream, self.state.search),
+            diagonal=self.controller.num_params > DIAGONAL_ABOVE,
         )
 
     def _validate(self, mean: NDArray[np.float64], samples: NDArray[np.float64]) -> Metrics:
         """Let the search's mean play; keep it if it is among the best so far."""
-        at = self.progress
-        scores = self._score(mean[None], self.config.validation_rollouts, "search", at.search, at.generation)
+        state = self.state
+        scores = self._score(mean[None], self.config.validation_rollouts, "search", state.search, state.generation)
         value = _worth(scores)[0]
-        pool = sorted([*at.pool, Candidate(value, mean, samples)], key=lambda one: -one.value)  # stable: first come
-        at.pool = pool[: self.config.finalists]
-        return {"validation_mean": value, "validation_best": at.pool[0].value}
+        pool = sorted(
+            [*state.pool, Candidate(value, mean, samples)], key=lambda candidate: -candidate.value
+        )  # stable: first come
+        state.pool = pool[: self.config.finalists]
+        return {"validation_mean": value, "validation_best": state.pool[0].value}
 
     def _score(self, solutions: NDArray[np.float64], rollouts: int, *path: str | int) -> Scores:
-        place = self.fitness[self.config.validate_in]
+        place = self.fitness["real"]
         scores = place(solutions, rollouts, Role.VALIDATE, *self.stream, *path)
-        self.progress.env_steps += scores.env_steps
+        self.state.env_steps += scores.env_steps
         return scores
 
     def _final(self) -> Candidate:
         """The best of the pool on seeds that none of them was chosen by."""
-        pool = self.progress.pool
+        pool = self.state.pool
         if len(pool) == 1:
             return pool[0]
-        scores = self._score(np.stack([one.solution for one in pool]), self.config.final_rollouts, "final")
+        scores = self._score(np.stack([candidate.solution for candidate in pool]), self.config.final_rollouts, "final")
         worth = _worth(scores)
         winner = int(np.argmax(worth))
-        self.progress.step += 1  # a record of its own
+        self.state.step += 1  # a record of its own
         self._record({"final_mean": worth[winner]})
         return pool[winner]._replace(value=worth[winner])
 
     def _record(self, metrics: Metrics) -> None:
-        metrics = metrics | {"env_steps": float(self.progress.env_steps)}
-        self.progress.history.append((self.progress.step, metrics))
-        self.log(self.progress.step, metrics)
+        metrics = metrics | {"env_steps": float(self.state.env_steps)}
+        self.checkpointer.log(self.state.step, metrics)
 
     def _result(self, winner: Candidate) -> TrainedController:
         before = self.previous
@@ -163,7 +156,7 @@ class _Run:
             samples=torch.from_numpy(winner.samples).float(),
             validation_return=winner.value,
             lineage=torch.cat([torch.zeros(0, self.controller.num_params), *lineage]),
-            env_steps=self.progress.env_steps + (before.env_steps if before else 0),
+            env_steps=self.state.env_steps + (before.env_steps if before else 0),
         )
 
 

@@ -40,10 +40,10 @@ class DreamEnv(gym.Env[NDArray[np.float32], Any]):
         """Begin a dream. The same ``seed`` and actions give the same dream."""
         super().reset(seed=seed, options=options)
         generator = torch.Generator().manual_seed(int(self.np_random.integers(2**63)))
-        self._member = int(self.np_random.integers(self._dream.members))
+        self._member = int(self.np_random.integers(self._dream.ensemble_size))
         start, self._noise = self._dream.draw(1, generator)
         # each member dreams a dream of its own from here, with the same actions; one of them is shown
-        self._state = self._dream.reset(start.expand(self._dream.members, 1, -1))
+        self._state = self._dream.reset(start.expand(self._dream.ensemble_size, 1, -1))
         self._t = 0
         return self._observe(self._state), {}
 
@@ -58,7 +58,7 @@ class DreamEnv(gym.Env[NDArray[np.float32], Any]):
             raise gym.error.ResetNeeded("no dream is under way: call DreamEnv.reset first")
         encoded = torch.as_tensor(self._encode_action(action), dtype=torch.float32, device=self._state.z.device)
         state, reward, ended = self._dream.step(
-            self._state, encoded.expand(self._dream.members, 1, -1), self._noise.at(self._t)
+            self._state, encoded.expand(self._dream.ensemble_size, 1, -1), self._noise.select(self._t)
         )
         self._t += 1
         terminated = bool(ended[self._member, 0])

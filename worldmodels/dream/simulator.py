@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worldmodels.common.device import Precision, product_dtype
 from worldmodels.common.params import Count, NonNegative, Positive, settings
-from worldmodels.dream.rows import Rows
+from worldmodels.dream.batch import DreamBatch
 from worldmodels.dream.starts import Starts
 from worldmodels.dream.state import DreamResult, DreamState, Noise
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
@@ -66,7 +66,7 @@ class Dream:
         self, memory: MDNRNN, starts: Starts | None, config: DreamConfig, features: Literal["z", "zh"] = "zh"
     ) -> None:
         initial = memory.initial_state(1).h  # (E, 1, D)
-        self.members, self._device = len(initial), initial.device
+        self.ensemble_size, self._device = len(initial), initial.device
         dtype = product_dtype(config.precision, self._device)
         self.memory = memory if dtype == torch.float32 else memory.in_precision(dtype)
         self.config = config
@@ -88,13 +88,13 @@ class Dream:
     def reset(self, z: Tensor) -> DreamState:
         """Dreams that start at z (E, B, Z), one row of E for each member, with a zero RNN state."""
         rnn = self.memory.initial_state(z.shape[1])
-        return DreamState(z, rnn, rnn if self._sees_h and self.members > 1 else None)
+        return DreamState(z, rnn, rnn if self._sees_h and self.ensemble_size > 1 else None)
 
     def features(self, state: DreamState) -> Tensor:
         """What the controller sees, (E, B, F)."""
         if not self._sees_h:
             return state.z
-        return torch.cat([state.z, (state.heard or state.rnn).h], dim=-1)
+        return torch.cat([state.z, (state.controller_rnn or state.rnn).h], dim=-1)
 
     def step(self, state: DreamState, action: Tensor, noise: Noise) -> tuple[DreamState, Tensor, Tensor]:
         """One step of every dream: the paper's P(z[t+1] | a[t], z[t], h[t]) at temperature τ, and what it pays.
@@ -107,20 +107,21 @@ class Dream:
             The next state, reward (E, B) unscaled, terminated (E, B) bool.
         """
         output = self.memory.step(state.z, action, state.rnn)
-        heard = self._listen(state, action)
+        controller_rnn = self._advance_controller_rnn(state, action)
         z = self.memory.sample(output, state.z, noise.uniform, noise.normal, self.config.temperature)
         terminated = noise.end < output.terminated_logit.sigmoid()
         if self.config.end_on_leaving:
             terminated = terminated | ~((z >= self._low) & (z <= self._high)).all(-1)  # NaN has left, too
         reward = torch.where(terminated, self.memory.terminal_reward(output), self.memory.step_reward(output))
-        return DreamState(z, output.state, heard), reward, terminated
+        return DreamState(z, output.state, controller_rnn), reward, terminated
 
-    def _listen(self, state: DreamState, action: Tensor) -> RNNState | None:
-        if state.heard is None:
+    def _advance_controller_rnn(self, state: DreamState, action: Tensor) -> RNNState | None:
+        if state.controller_rnn is None:
             return None
-        heard = RNNState(state.heard.h.flatten(0, 1), state.heard.c.flatten(0, 1))  # (E·B, D)
-        heard = self.memory.listen(state.z.flatten(0, 1), action.flatten(0, 1), heard)
-        return RNNState(heard.h.view_as(state.heard.h), heard.c.view_as(state.heard.c))
+        before = state.controller_rnn  # (E, B, D)
+        flat = RNNState(before.h.flatten(0, 1), before.c.flatten(0, 1))  # (E·B, D)
+        after = self.memory.advance(state.z.flatten(0, 1), action.flatten(0, 1), flat)
+        return RNNState(after.h.view_as(before.h), after.c.view_as(before.c))
 
     def returns(self, act: Act, solutions: Tensor, rollouts: int, generator: torch.Generator) -> DreamResult:
         """Dream ``rollouts`` dreams with each candidate, all with the same starts and noise.
@@ -141,7 +142,7 @@ class Dream:
         return DreamResult(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _run(self, act: Act, solutions: Tensor, start: Tensor, noise: Noise) -> DreamResult:
-        rows = Rows(len(solutions), len(start), self.members, self._device)
+        rows = DreamBatch(len(solutions), len(start), self.ensemble_size, self._device)
         seen = torch.zeros(rows.dreams + 1, self.feature_dim, device=self._device)
         state = self.reset(start[rows.rollout])
         for t in range(self.config.horizon):
@@ -151,7 +152,7 @@ class Dream:
                     break
             seen.index_copy_(0, rows.index.flatten(), self.features(state).flatten(0, 1))
             action = act(solutions, seen[:-1].view(len(solutions), len(start), -1))  # (P, R, A)
-            state, reward, terminated = self._step(state, rows.take(action), noise.at(t, rows.rollout))
+            state, reward, terminated = self._step(state, rows.take(action), noise.select(t, rows.rollout))
             rows.record(reward, terminated)
         return rows.result()
 

@@ -28,7 +28,7 @@ class Noise(NamedTuple):
         uniform = torch.rand(*shape, z_dim + 1, **options)
         return cls(uniform[..., :z_dim], torch.randn(*shape, z_dim, **options), uniform[..., z_dim])
 
-    def at(self, *index: int | Tensor) -> "Noise":
+    def select(self, *index: int | Tensor) -> "Noise":
         """The noise at an index of the leading shape."""
         return Noise(self.uniform[index], self.normal[index], self.end[index])
 
@@ -43,14 +43,14 @@ class DreamState(NamedTuple):
     Attributes:
         z: (E, B, Z).
         rnn: (E, B, D), every dream's own member's.
-        heard: (E, B, D): member 0's, having heard the same dreams. The hidden units of different members mean
-            different things, and C reads member 0's, in the dream and in reality. None where C does not read h,
-            or there is only member 0.
+        controller_rnn: (E, B, D): member 0's state after the same steps, which C reads, in the dream and in reality:
+            the hidden units of different members mean different things. None where C does not read h, or there is
+            only member 0.
     """
 
     z: Tensor
     rnn: RNNState
-    heard: RNNState | None
+    controller_rnn: RNNState | None
 
 
 class DreamResult(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.params import Count, Fraction, Natural, settings
-from worldmodels.common.progress import progress
+from worldmodels.common.progress import progress_bar
 from worldmodels.common.runtime import RuntimeConfig, run_tasks
 from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.config import EnvConfig
@@ -64,8 +64,8 @@ def mix(policies: Sequence[Policy], shares: Sequence[float], count: int, seed: i
         shares: one per policy, of sum 1.
     """
     ends = np.rint(np.cumsum(shares) * count).astype(int)
-    dealt = np.repeat(np.arange(len(policies)), np.diff(ends, prepend=0))
-    return [policies[i] for i in numpy_rng(seed, "mix").permutation(dealt)]
+    players = np.repeat(np.arange(len(policies)), np.diff(ends, prepend=0))
+    return [policies[i] for i in numpy_rng(seed, "mix").permutation(players)]
 
 
 def collect(
@@ -106,7 +106,7 @@ def collect(
     number = {name: i for i, name in enumerate(players)}
     play = partial(_collect_shard, env_config, config, list(players.values()))
     tasks = _tasks(config.episodes_per_shard, [number[id(policy)] for policy in policies], list(seeds), made)
-    with progress(desc="collect", unit="step", position=1) as steps:
+    with progress_bar(desc="collect", unit="step", position=1) as steps:
         todo = [task for task in tasks if not task.path.exists()]
         for count in run_tasks(play, todo, runtime, desc=f"collect {folder.name}", unit="shard"):
             steps.update(count)

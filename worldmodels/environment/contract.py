@@ -25,7 +25,6 @@ def spec_of(config: EnvConfig) -> EnvSpec:
             **_observation(env.observation_space),
             **_action(config.id, env.action_space),
             solved_return=_solved_return(config, env),
-            max_episode_steps=_max_steps(config, env),
         )
     finally:
         env.close()
@@ -51,10 +50,3 @@ def _action(env_id: str, space: gym.Space) -> dict[str, Any]:
 def _solved_return(config: EnvConfig, env: gym.Env) -> float | None:
     threshold = config.solved_return if config.solved_return is not None else env.spec and env.spec.reward_threshold
     return None if threshold is None else float(threshold)
-
-
-def _max_steps(config: EnvConfig, env: gym.Env) -> int | None:
-    if config.max_steps or env.spec is None:
-        return config.max_steps or None
-    frames = env.spec.max_episode_steps or env.spec.kwargs.get("max_num_frames_per_episode")
-    return frames and -(-frames // config.frame_skip)

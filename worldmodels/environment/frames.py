@@ -14,9 +14,9 @@ from torch import Tensor
 
 from worldmodels.common.device import has_room
 from worldmodels.common.seeding import numpy_rng
-from worldmodels.environment.make import FRAME_SHAPE
 from worldmodels.environment.shard import FRAMES_PER_CHUNK, open_frames
 from worldmodels.environment.store import EpisodeStore
+from worldmodels.records import FRAME_SHAPE
 
 Frames = NDArray[np.uint8] | Tensor
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from worldmodels.common.params import ParamError
 from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.config import EnvConfig
-
-FRAME_SHAPE = (64, 64, 3)
+from worldmodels.records import FRAME_SHAPE
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # else every worker prints a banner
 gym.register_envs(ale_py)

@@ -22,7 +22,6 @@ class EnvSpec:
         action_low, action_high: the box's bounds, A values each; empty for discrete actions.
         action_start: the first discrete action's number.
         solved_return: mean return that counts as solved, None where nobody has said.
-        max_episode_steps: upper bound of an episode's steps, None where the environment names none.
     """
 
     id: str
@@ -34,7 +33,6 @@ class EnvSpec:
     action_high: tuple[float, ...] = ()
     action_start: int = 0
     solved_return: float | None = None
-    max_episode_steps: int | None = None
 
     def encode_action(self, action: NDArray) -> NDArray[np.float32]:
         """Environment form, int (…) or float (…, A) in the box, to float32 (…, A): one-hot, or scaled to [-1, 1]."""

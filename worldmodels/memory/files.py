@@ -10,6 +10,7 @@ from worldmodels.common.checkpoint import CheckpointError
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 
 _KIND = "mdnrnn"
+BEST = "best.pt"
 
 
 def save_memory(path: Path, model: MDNRNN) -> None:

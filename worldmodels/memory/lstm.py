@@ -63,12 +63,12 @@ class _Unroll(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         above, dc = gradients  # (E, L, B, D), (E, B, D)
         hs, weight, *saved = ctx.saved_tensors
-        window = above.shape[1]
-        cs, squashed, opened = saved[:window], saved[window : 2 * window], saved[2 * window :]
+        steps = above.shape[1]
+        cs, squashed, opened = saved[:steps], saved[steps : 2 * steps], saved[2 * steps :]
         d_gates = above.new_empty(*above.shape[:3], weight.shape[-1])  # (E, L, B, 4D)
         dh = torch.zeros_like(dc)
         transposed = weight.mT.contiguous()
-        for t in reversed(range(window)):
+        for t in reversed(range(steps)):
             d_gates[:, t], dc = _cell_gradient(dh + above[:, t], dc, squashed[t], cs[t], opened[t])
             if t:
                 dh = torch.bmm(d_gates[:, t].to(weight.dtype), transposed).to(dh.dtype)

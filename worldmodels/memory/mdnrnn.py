@@ -1,6 +1,6 @@
 """M: an ensemble of LSTMs with mixture density heads, computed as one batch (Ha & Schmidhuber 2018, A.2).
 
-Shapes: E members, B batch, L window, Z latent, A action, K mixtures, D hidden.
+Shapes: E members, B batch, L sequence, Z latent, A action, K mixtures, D hidden.
 """
 
 import copy
@@ -27,37 +27,35 @@ class MDNRNNConfig:
     Attributes:
         hidden_dim: units of the LSTM.
         num_mixtures: Gaussians per latent dimension.
-        members: MDN-RNNs in the ensemble, each with its own weights and its own order of the data.
-        head_dim: 0: the heads read h linearly, as in the paper; else one hidden layer of so many units that reads
-            [h, z, action], which sharp state dynamics need.
+        ensemble_size: MDN-RNNs in the ensemble, each with its own weights and its own order of the data.
+        head_hidden_dim: 0: the heads read h linearly, as in the paper; else one hidden layer of so many units that
+            reads [h, z, action], which sharp state dynamics need.
         precision: of the matrix products in training (``worldmodels.common.device``).
         learning_rate: of Adam, at its highest; it falls to zero along a cosine.
         batch_size: lanes, per member: each streams through episodes of its own.
-        window: steps of truncated backpropagation through time.
+        sequence_length: steps of truncated backpropagation through time.
         epochs: passes over the data.
         max_updates: at most so many updates whatever the amount of data; 0: as many as the epochs make.
-        grad_clip: largest norm of a member's gradient.
+        grad_clip: largest norm of the gradient of one member; 0 does not clip.
         validation_fraction: share of the episodes held out.
         reward_weight, terminated_weight: of the two reward losses and of the termination loss; the likelihood of z,
             averaged over its dimensions, has weight 1.
-        checkpoint_every: updates between resumable checkpoints.
     """
 
     hidden_dim: Count = 256
     num_mixtures: Count = 5
-    members: Count = 1
-    head_dim: Natural = 0
+    ensemble_size: Count = 1
+    head_hidden_dim: Natural = 0
     precision: Precision = "float32"
     learning_rate: Positive = 1e-3
     batch_size: Count = 100
-    window: Count = 64
+    sequence_length: Count = 64
     epochs: Count = 20
     max_updates: Natural = 0
-    grad_clip: Positive = 1.0
+    grad_clip: NonNegative = 1.0
     validation_fraction: Fraction = 0.1
     reward_weight: NonNegative = 1.0
     terminated_weight: NonNegative = 10.0
-    checkpoint_every: Count = 500
 
 
 class RNNState(NamedTuple):
@@ -104,7 +102,7 @@ class MDNRNN(nn.Module):
         super().__init__()
         self.config, self.z_dim, self.action_dim = config, z_dim, action_dim
         self.stats = stats if stats is not None else WorldStats(z_dim)
-        hidden, head = config.hidden_dim, config.head_dim
+        hidden, head = config.hidden_dim, config.head_hidden_dim
         inputs, outputs = z_dim + action_dim, z_dim * (3 * config.num_mixtures + 1) + 3
         self.cell_weight, self.cell_bias = self._linear(inputs + hidden, 4 * hidden)  # rows: z, action, h
         if head:
@@ -115,13 +113,13 @@ class MDNRNN(nn.Module):
 
     def _linear(self, inputs: int, outputs: int) -> tuple[nn.Parameter, nn.Parameter]:
         reach = 1 / math.sqrt(inputs)
-        weight = torch.empty(self.config.members, inputs, outputs).uniform_(-reach, reach)
-        return nn.Parameter(weight), nn.Parameter(torch.zeros(self.config.members, 1, outputs))
+        weight = torch.empty(self.config.ensemble_size, inputs, outputs).uniform_(-reach, reach)
+        return nn.Parameter(weight), nn.Parameter(torch.zeros(self.config.ensemble_size, 1, outputs))
 
     @property
-    def members(self) -> int:
+    def ensemble_size(self) -> int:
         """E."""
-        return self.config.members
+        return self.config.ensemble_size
 
     @property
     def hidden_dim(self) -> int:
@@ -130,7 +128,7 @@ class MDNRNN(nn.Module):
 
     def initial_state(self, batch: int) -> RNNState:
         """The state before an episode's first step: zeros (E, B, D)."""
-        shape = (self.members, batch, self.hidden_dim)
+        shape = (self.ensemble_size, batch, self.hidden_dim)
         zeros = torch.zeros(shape, device=self.cell_weight.device)
         return RNNState(zeros, zeros)
 
@@ -164,7 +162,7 @@ class MDNRNN(nn.Module):
         h, c = lstm.cell(affine(torch.cat((x, state.h), -1), self.cell_weight, self.cell_bias), state.c)
         return self._split(self._heads(h, x), RNNState(h, c))
 
-    def listen(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
+    def advance(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
         """Member 0's state after a step, without predicting.
 
         Hidden units of different members mean different things, so C is always shown member 0's h, in the dream
@@ -207,7 +205,7 @@ class MDNRNN(nn.Module):
 
     def _heads(self, h: Tensor, x: Tensor) -> Tensor:
         """All outputs of every member, (E, N, O), from h (E, N, D) and x = [z, action] (E, N, Z+A)."""
-        if self.config.head_dim:
+        if self.config.head_hidden_dim:
             hidden = affine(torch.cat((h, x), -1), self.hidden_weight, self.hidden_bias)
             h = silu(layer_norm(hidden, hidden.shape[-1:]))
         return affine(h, self.head_weight, self.head_bias)

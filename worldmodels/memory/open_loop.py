@@ -66,7 +66,7 @@ def _errors(model: MDNRNN, batch: LatentBatch) -> tuple[Tensor, Tensor]:
     """Squared errors of M and of the constant, averaged over members and continuous dimensions, both (B, H)."""
     continuous = ~model.stats.binary
     kept = continuous if continuous.any() else ~continuous  # (Z,)
-    z, z_next, action = (x.expand(model.members, -1, -1, -1) for x in (batch.z, batch.z_next, batch.action))
+    z, z_next, action = (x.expand(model.ensemble_size, -1, -1, -1) for x in (batch.z, batch.z_next, batch.action))
     state = model.unroll(z[:, :, :CONTEXT], action[:, :, :CONTEXT], model.initial_state(z.shape[1])).state
     now = start = z[:, :, CONTEXT]  # (E, B, Z)
     errors: list[Tensor] = []

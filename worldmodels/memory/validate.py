@@ -27,8 +27,8 @@ def validate(model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Seque
     """
     totals: dict[str, Tensor] = {}
     state = model.initial_state(0)
-    for batch in walk_through(store, episodes, _LANES, model.config.window, stream):
-        batch = _for_members(batch.to(model.cell_weight.device), model.members)
+    for batch in walk_through(store, episodes, _LANES, model.config.sequence_length, stream):
+        batch = _for_members(batch.to(model.cell_weight.device), model.ensemble_size)
         if batch.fresh.any():
             state = model.initial_state(batch.z.shape[1])
         output = model.unroll(batch.z, batch.action, state)
@@ -38,8 +38,8 @@ def validate(model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Seque
     return _metrics(model, {name: float(total) for name, total in totals.items()})
 
 
-def _for_members(batch: LatentBatch, members: int) -> LatentBatch:
-    return LatentBatch(*(x.expand(members, *x.shape[1:]) for x in batch))
+def _for_members(batch: LatentBatch, ensemble_size: int) -> LatentBatch:
+    return LatentBatch(*(x.expand(ensemble_size, *x.shape[1:]) for x in batch))
 
 
 def _sums(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> dict[str, Tensor]:

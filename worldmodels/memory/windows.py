@@ -57,11 +57,16 @@ def split_episodes(store: LatentStore, fraction: float, stream: Sequence[Any]) -
 
 
 def gather(
-    store: LatentStore, episode: NDArray, offset: NDArray, window: int, rng: np.random.Generator, fresh: NDArray
+    store: LatentStore,
+    episode: NDArray,
+    offset: NDArray,
+    sequence_length: int,
+    rng: np.random.Generator,
+    fresh: NDArray,
 ) -> LatentBatch:
-    """The windows of ``window`` steps that begin at step ``offset`` (E, B) of ``episode`` (E, B)."""
+    """The windows of ``sequence_length`` steps that begin at step ``offset`` (E, B) of ``episode`` (E, B)."""
     lengths = store.lengths[episode][..., None]  # (E, B, 1)
-    steps = offset[..., None] + np.arange(window)  # (E, B, L)
+    steps = offset[..., None] + np.arange(sequence_length)  # (E, B, L)
     row = store.step_offset[episode][..., None] + np.minimum(steps, lengths - 1)
     seen = np.concatenate((np.minimum(steps, lengths), np.minimum(steps[..., -1:] + 1, lengths)), -1)  # (E, B, L+1)
     z = _draw_z(store, store.obs_offset[episode][..., None] + seen, rng)  # (E, B, L+1, Z)
@@ -96,32 +101,43 @@ class Lanes:
 
     Args:
         episodes: numbers of the episodes to stream through.
-        members, lanes, window: E, B, L.
+        ensemble_size, lanes, sequence_length: E, B, L.
         stream: names the random stream.
     """
 
     def __init__(
-        self, store: LatentStore, episodes: NDArray, members: int, lanes: int, window: int, stream: Sequence[Any]
+        self,
+        store: LatentStore,
+        episodes: NDArray,
+        ensemble_size: int,
+        lanes: int,
+        sequence_length: int,
+        stream: Sequence[Any],
     ) -> None:
-        self._store, self._episodes, self._window, self._stream = store, episodes, window, tuple(stream)
+        self._store, self._episodes, self._sequence_length, self._stream = (
+            store,
+            episodes,
+            sequence_length,
+            tuple(stream),
+        )
         self._orders: dict[tuple[int, int], NDArray] = {}
-        self._drawn = np.zeros(members, np.int64)
+        self._drawn = np.zeros(ensemble_size, np.int64)
         self._batches = 0
-        self._episode = np.array([[self._draw(e) for _ in range(lanes)] for e in range(members)])  # (E, B)
-        windows = -(-store.lengths[self._episode] // window)
-        self._offset = window * numpy_rng(*stream, "memory-first-window").integers(windows)
+        self._episode = np.array([[self._draw(e) for _ in range(lanes)] for e in range(ensemble_size)])  # (E, B)
+        windows = -(-store.lengths[self._episode] // sequence_length)
+        self._offset = sequence_length * numpy_rng(*stream, "memory-first-window").integers(windows)
         self._fresh = np.ones_like(self._offset, bool)
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches after which every member has seen as many windows as the episodes hold."""
-        windows = int((-(-self._store.lengths[self._episodes] // self._window)).sum())
+        windows = int((-(-self._store.lengths[self._episodes] // self._sequence_length)).sum())
         return -(-windows // self._episode.shape[1])
 
     def next(self) -> LatentBatch:
         """The next batch."""
         rng = numpy_rng(*self._stream, "memory-z", self._batches)
-        batch = gather(self._store, self._episode, self._offset, self._window, rng, self._fresh)
+        batch = gather(self._store, self._episode, self._offset, self._sequence_length, rng, self._fresh)
         self._batches += 1
         self._advance()
         return batch
@@ -138,7 +154,7 @@ class Lanes:
         self._offset, self._fresh = state["offset"].numpy().copy(), state["fresh"].numpy().copy()
 
     def _advance(self) -> None:
-        self._offset = self._offset + self._window
+        self._offset = self._offset + self._sequence_length
         self._fresh = self._offset >= self._store.lengths[self._episode]
         for e, b in np.argwhere(self._fresh):
             self._episode[e, b] = self._draw(e)
@@ -156,7 +172,7 @@ class Lanes:
 
 
 def walk_through(
-    store: LatentStore, episodes: NDArray, lanes: int, window: int, stream: Sequence[Any]
+    store: LatentStore, episodes: NDArray, lanes: int, sequence_length: int, stream: Sequence[Any]
 ) -> Iterator[LatentBatch]:
     """All windows of ``episodes`` once, always the same, E = 1: ``lanes`` episodes side by side, longest first.
 
@@ -165,6 +181,6 @@ def walk_through(
     order = episodes[np.argsort(-store.lengths[episodes], kind="stable")]
     for number, group in enumerate(np.split(order, range(lanes, len(order), lanes))):
         rng = numpy_rng(*stream, "memory-walk", number)
-        for start in range(0, int(store.lengths[group[0]]), window):
+        for start in range(0, int(store.lengths[group[0]]), sequence_length):
             offset = np.full((1, len(group)), start)
-            yield gather(store, group[None], offset, window, rng, np.full((1, len(group)), start == 0))
+            yield gather(store, group[None], offset, sequence_length, rng, np.full((1, len(group)), start == 0))

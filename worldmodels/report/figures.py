@@ -126,30 +126,6 @@ def _mosaic(above: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.ui
     return grid.reshape(-1, columns * wide, 3)[:-_PAIR_GAP, :-_GAP]
 
 
-def learning_curves(
-    path: Path,
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    *,
-    xlabel: str,
-    ylabel: str,
-    title: str = "",
-) -> None:
-    """Named curves over one axis.
-
-    Args:
-        curves: name to (x, y), each (N,). A point that is not finite leaves a gap.
-        xlabel, ylabel: what is drawn, with its unit.
-    """
-    fig, ax = _figure()
-    for i, (name, (x, y)) in enumerate(curves.items()):
-        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        mark = _MARKS[i % len(_MARKS)] if len(x) <= 30 else None  # a few points are shown as what they are
-        ax.plot(x, y, color=_COLOURS[i % len(_COLOURS)], linewidth=2, marker=mark, markersize=5, label=name)
-    ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))  # epochs, updates, generations
-    _label(ax, title, xlabel, ylabel)
-    _write(fig, path)
-
-
 def open_loop_error(
     path: Path,
     horizons: ArrayLike,

@@ -15,7 +15,7 @@ from worldmodels.dream.state import Noise
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.make import make_env
 from worldmodels.environment.spec import EnvSpec
-from worldmodels.report.frames import Frame, hold_last, progress, side_by_side, upscale
+from worldmodels.report.frames import Frame, annotate, hold_last, side_by_side, upscale
 from worldmodels.report.play import Shot, play, playing_speed
 from worldmodels.report.states import draw_state
 from worldmodels.report.video import write_video
@@ -62,7 +62,7 @@ def film_dream(
 
 
 def _captioned(shot: Shot) -> Frame:
-    return progress(upscale(shot.frame), shot.step, shot.episode_return)
+    return annotate(upscale(shot.frame), shot.step, shot.episode_return)
 
 
 def _dreamed(
@@ -71,16 +71,16 @@ def _dreamed(
     """The dream that starts at the observation ``obs``, frame by frame, until it terminates or is truncated."""
     with torch.inference_mode():
         mu, _ = vision.encode(torch.as_tensor(obs)[None])
-        state = dream.reset(mu.expand(dream.members, 1, -1))
-        yield progress(_drawn(spec, vision, mu), 0, 0.0)
+        state = dream.reset(mu.expand(dream.ensemble_size, 1, -1))
+        yield annotate(_drawn(spec, vision, mu), 0, 0.0)
         generator = torch.Generator().manual_seed(seed)
         total = 0.0
         for step in range(1, dream.config.horizon + 1):
-            action = controller.act(solution.expand(dream.members, -1), dream.features(state))  # (E, 1, A)
-            noise = Noise.draw((dream.members, 1), dream.z_dim, generator)
+            action = controller.act(solution.expand(dream.ensemble_size, -1), dream.features(state))  # (E, 1, A)
+            noise = Noise.draw((dream.ensemble_size, 1), dream.z_dim, generator)
             state, reward, terminated = dream.step(state, action, noise)
             total += float(reward[0, 0])
-            yield progress(_drawn(spec, vision, state.z[0]), step, total)
+            yield annotate(_drawn(spec, vision, state.z[0]), step, total)
             if terminated[0, 0]:
                 return
 

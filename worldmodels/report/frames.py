@@ -33,7 +33,7 @@ def headline(frame: Frame, left: str = "", right: str = "") -> Frame:
     return np.vstack([_strip(frame.shape[1], left, right), frame])
 
 
-def progress(frame: Frame, step: int, episode_return: float) -> Frame:
+def annotate(frame: Frame, step: int, episode_return: float) -> Frame:
     """``frame`` with the step it shows and the return so far (unscaled) below it."""
     return caption(frame, f"step {step}", f"return {episode_return:.1f}")
 

@@ -17,14 +17,12 @@ class Shot(NamedTuple):
     Attributes:
         frame: (H, W, 3) uint8, the environment's own rendering.
         obs: what the policy sees: (64, 64, 3) uint8 or (S,) float32.
-        action: the action in the environment's form that led here; None at the start.
         step: number of actions so far.
         episode_return: sum of the unscaled rewards so far.
     """
 
     frame: Frame
     obs: NDArray
-    action: NDArray | None
     step: int
     episode_return: float
 
@@ -40,12 +38,12 @@ def play(env: gym.Env, policy: Policy, seed: int, max_steps: int | None = None) 
     obs, _ = env.reset(seed=seed)
     slot = np.zeros(1, np.int64)
     step, total, ended = 0, 0.0, False
-    yield Shot(_render(env), obs, None, step, total)
+    yield Shot(_render(env), obs, step, total)
     while not ended and step != (max_steps or None):
         action = policy.act(np.asarray(obs)[None], slot)[0]
         obs, reward, terminated, truncated, _ = env.step(action)
         step, total, ended = step + 1, total + float(reward), terminated or truncated
-        yield Shot(_render(env), obs, action, step, total)
+        yield Shot(_render(env), obs, step, total)
 
 
 def playing_speed(env: gym.Env, frame_skip: int = 1) -> float:

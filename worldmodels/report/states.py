@@ -12,20 +12,17 @@ _SIZE = (400, 600)  # H, W: those of LunarLander's own rendering
 _SHIFT = 4  # cv2 draws at 1/16 of a pixel: motion is smooth
 
 
-def draw_state(state: NDArray, env_id: str = "", low: NDArray | None = None, high: NDArray | None = None) -> Frame:
+def draw_state(state: NDArray, env_id: str = "") -> Frame:
     """One state as a (400, 600, 3) frame: LunarLander as a drawing, any other environment as a bar chart.
 
     Args:
         state: (S,) in the environment's own units.
         env_id: id of the environment, ``spec.id``.
-        low, high: (S,) range that the bars span, the data's own; -1 to 1 when not given.
     """
     state = np.clip(np.nan_to_num(np.asarray(state, np.float64)), -1e6, 1e6)  # a dream may go anywhere
     if "LunarLander" in env_id and len(state) == 8:
         return draw_lander(state)
-    low = np.full(len(state), -1.0) if low is None else np.asarray(low, np.float64)
-    high = np.full(len(state), 1.0) if high is None else np.asarray(high, np.float64)
-    return draw_bars(state, low, high)
+    return draw_bars(state)
 
 
 # LunarLander-v3: its geometry in pixels of its own 600 x 400 rendering (gymnasium/envs/box2d/lunar_lander.py).
@@ -94,22 +91,20 @@ _BAR, _BAR_OUT, _AXIS, _PAPER = (76, 132, 196), (214, 96, 77), (120, 120, 120), 
 _MARGIN = 36  # pixels around the bars
 
 
-def draw_bars(state: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> Frame:
-    """(S,) numbers as bars from the middle of their range; one outside it is cut there and drawn red."""
+def draw_bars(state: NDArray[np.float64]) -> Frame:
+    """(S,) numbers as bars between -1 and 1; one outside this range is cut there and drawn red."""
     frame = np.full((*_SIZE, 3), _PAPER, np.uint8)
     height, width = _SIZE
-    span = np.maximum(high - low, 1e-12)
-    level = 2.0 * (state - low) / span - 1.0  # (S,), -1 and 1 are the ends of the range
     half = height / 2 - _MARGIN
     pitch = (width - 2 * _MARGIN) / len(state)
-    for i, value in enumerate(level):
+    for i, value in enumerate(state):
         left, right = (round(_MARGIN + pitch * (i + edge)) for edge in (0.15, 0.85))
         top = round(height / 2 - half * float(np.clip(value, -1.0, 1.0)))
         colour = _BAR if abs(value) <= 1.0 else _BAR_OUT
         cv2.rectangle(frame, (left, top), (max(right, left + 1), height // 2), colour, cv2.FILLED)
         if pitch >= 16:
             _text(frame, str(i), (left + right) // 2, height - 14)
-    for y, name in ((_MARGIN, "high"), (height // 2, "mid"), (height - _MARGIN, "low")):
+    for y, name in ((_MARGIN, "1"), (height // 2, "0"), (height - _MARGIN, "-1")):
         cv2.line(frame, (_MARGIN, y), (width - _MARGIN, y), _AXIS, 1)
         _text(frame, name, _MARGIN // 2, y + 4)
     return frame

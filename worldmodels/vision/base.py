@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-FRAME_SHAPE = (64, 64, 3)
 LOGVAR_EXACT = -60.0  # a logvar at or below this means: no noise, z = mu to the last bit
 
 

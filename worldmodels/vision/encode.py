@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from worldmodels.common.device import upload
 from worldmodels.common.params import Count, settings
-from worldmodels.common.progress import progress
+from worldmodels.common.progress import progress_bar
 from worldmodels.records import Episode, LatentEpisode
 from worldmodels.vision.base import Vision, float_to_frames
 from worldmodels.vision.latents import LatentStore, LatentWriter
@@ -51,7 +51,7 @@ def encode_episodes(
         LatentError: there was no episode.
     """
     vision = vision.to(device).eval()
-    bar = progress(episodes, total=total, desc="encode", unit="episode")
+    bar = progress_bar(episodes, total=total, desc="encode", unit="episode")
     with LatentWriter(folder, spec=spec, source=source) as writer:
         for episode in bar:
             mu, logvar = encode_observations(vision, episode.obs, config.batch_size, device)

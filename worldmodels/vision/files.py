@@ -10,6 +10,8 @@ from worldmodels.vision.base import Vision
 from worldmodels.vision.normaliser import StateNormaliser
 from worldmodels.vision.vae import VAE, VAEConfig
 
+BEST = "best.pt"
+
 
 def save_vision(path: Path, vision: Vision) -> None:
     """Save V with its settings. The bytes depend on the weights and settings alone, not on the device."""

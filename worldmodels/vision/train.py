@@ -1,9 +1,6 @@
-"""Training the VAE: resumable to the same bytes, stopped by the first number that is not finite."""
+"""Training the VAE."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from math import isfinite
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -12,22 +9,11 @@ from torch import Tensor
 
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.device import upload
-from worldmodels.common.params import UserError
-from worldmodels.common.progress import progress
 from worldmodels.common.seeding import torch_init, torch_rng
+from worldmodels.training import Log, Metrics, Schedule, TrainingError, fit
 from worldmodels.vision.base import Vision, frames_to_float
-from worldmodels.vision.files import save_vision
 from worldmodels.vision.loss import vae_loss
 from worldmodels.vision.vae import VAE, VAEConfig
-
-Log = Callable[[int, Mapping[str, float]], None]
-Metrics = dict[str, float]
-
-BEST, LAST = "best.pt", "last.pt"
-
-
-class TrainingError(UserError):
-    """Training cannot begin or go on."""
 
 
 class FrameSource(Protocol):
@@ -63,36 +49,37 @@ def train_vision(
     scratch: Scratch,
     log: Log,
     device: torch.device,
-    folder: Path,
 ) -> VAE:
-    """Train V and save ``best.pt`` (lowest validation loss at the end of an epoch) and ``last.pt`` into ``folder``.
-
-    A call that was killed goes on from ``scratch`` when it is made again, logs again what it had logged, and ends
-    with the same bytes. The caller clears ``scratch`` once the result is safe.
+    """Train V (``training.fit``).
 
     Args:
         seed, stream: name the random stream of this training.
         previous: V to start from instead of new weights; of the same ``z_dim`` and ``width``.
-        log: called with the number of updates made and the metrics ``train/…`` and ``validation/…`` of
-            ``vae_loss``: squared pixel error per frame and nats per frame.
+        log: takes the metrics of ``vae_loss``: squared pixel error per frame and nats per frame.
 
     Returns:
-        The best V, in evaluation mode, on ``device``.
+        The V of lowest validation loss at the end of an epoch, in evaluation mode, on ``device``.
 
     Raises:
         TrainingError: no frames to train or to validate on, or a loss or gradient that is not finite.
     """
-    training = _Training(source, config, (seed, *stream), previous, scratch, log, device)
-    with _deterministic(device):
-        training.run()
-    save_vision(folder / LAST, training.vae)
-    training.vae.load_state_dict(training.best["state"])
-    save_vision(folder / BEST, training.vae)
-    return training.vae.eval()
+    if not source.batches_per_epoch:
+        raise TrainingError("vae: there are no frames to train on; collect more episodes")
+    learner = _Learner(source, config, (seed, *stream), previous, device)
+    schedule = Schedule(
+        updates=config.epochs * source.batches_per_epoch,
+        updates_per_epoch=source.batches_per_epoch,
+        learning_rate=config.learning_rate,
+        grad_clip=config.grad_clip,
+    )
+    fit(learner, schedule, scratch=scratch, log=log, device=device)
+    return learner.model
 
 
-class _Training:
-    """The state of a training run: all of it is in ``snapshot``, and the rest follows from the arguments."""
+class _Learner:
+    """``training.Learner`` of V."""
+
+    name = "vae"
 
     def __init__(
         self,
@@ -100,68 +87,34 @@ class _Training:
         config: VAEConfig,
         stream: tuple[Any, ...],
         previous: Vision | None,
-        scratch: Scratch,
-        log: Log,
         device: torch.device,
     ) -> None:
-        if not source.batches_per_epoch:
-            raise TrainingError("vae: there are no frames to train on; collect more episodes")
-        self.source, self.config, self.scratch, self.log, self.device = source, config, scratch, log, device
-        self.stream = stream
+        self.source, self.config, self.stream, self.device = source, config, stream, device
         with torch_init(*stream, "vae-weights"):
-            self.vae = VAE(config)
+            self.model = VAE(config)
         if previous is not None:
-            self.vae.load_state_dict(previous.state_dict())
-        self.vae.to(device)
-        self.optimizer = torch.optim.Adam(self.vae.parameters(), lr=config.learning_rate, fused=True)
+            self.model.load_state_dict(previous.state_dict())
+        self.model.to(device)
         self.mean_frame = frames_to_float(torch.as_tensor(source.mean_frame, device=device)[None])  # (1, 3, 64, 64)
-        self.update = 0
-        self.sums: dict[str, Tensor] = {}
-        self.history: list[tuple[int, Metrics]] = []
-        self.best: dict[str, Any] = {}
-        self._resume()
 
-    def run(self) -> None:
-        per_epoch = self.source.batches_per_epoch
-        total = self.config.epochs * per_epoch
-        with progress(total=total, initial=self.update, desc="vae", unit="update") as bar:
-            while self.update < total:
-                epoch, start = divmod(self.update, per_epoch)
-                batches = self.source.train_batches(epoch, start)
-                for frames, _ in zip(batches, range(start, per_epoch), strict=True):
-                    self._train_on(frames)
-                    bar.update()
-                    if self.update % self.config.checkpoint_every == 0 and self.update % per_epoch:
-                        self._checkpoint()
-                self._end_epoch(epoch)
+    def batches(self, update: int) -> Iterator[tuple[int, NDArray | Tensor]]:
+        """(number of the update, frames)."""
+        while True:
+            for frames in self.source.train_batches(*divmod(update, self.source.batches_per_epoch)):
+                yield update, frames
+                update += 1
 
-    def _train_on(self, frames: NDArray | Tensor) -> None:
-        self.vae.train()
-        loss, metrics = self._loss(frames, "train", self.update)
-        self.optimizer.zero_grad(set_to_none=True)
+    def compute_gradients(self, batch: tuple[int, NDArray | Tensor]) -> dict[str, Tensor]:
+        number, frames = batch
+        loss, metrics = self._loss(frames, "train", number)
         loss.backward()
-        limit = self.config.grad_clip or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.vae.parameters(), limit)
-        if not torch.isfinite(loss + norm):
-            raise self._not_finite(f"loss {loss.item():g}, gradient norm {norm.item():g} at", self.update + 1)
-        self.optimizer.step()
-        self.update += 1
-        self.sums = {name: self.sums.get(name, 0) + value for name, value in metrics.items()}
-        if self.update % self.config.log_every == 0:
-            self._emit("train", {name: total.item() / self.config.log_every for name, total in self.sums.items()})
-            self.sums = {}
+        return metrics
 
-    def _loss(self, frames: NDArray | Tensor, purpose: str, number: int) -> tuple[Tensor, dict[str, Tensor]]:
-        # the noise of a batch has a stream of its own, so that a resumed run needs no generator's state
-        rng = torch_rng(*self.stream, f"vae-{purpose}-noise", number)
-        noise = upload(torch.randn(len(frames), self.config.z_dim, generator=rng), self.device)
-        pixels = frames_to_float(upload(torch.as_tensor(frames), self.device))
-        reconstruction, mu, logvar = self.vae(pixels, noise)
-        return vae_loss(self.config, pixels, reconstruction, mu, logvar, self.mean_frame)
+    def clip_gradients(self, limit: float) -> Tensor:
+        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
 
     @torch.no_grad()
-    def _validate(self) -> Metrics:
-        self.vae.eval()
+    def validate(self) -> Metrics:
         sums, count = {}, 0
         for number, frames in enumerate(self.source.validation_batches()):
             _, metrics = self._loss(frames, "validation", number)
@@ -169,55 +122,18 @@ class _Training:
             count += len(frames)
         if not count:
             raise TrainingError("vae.validation_fraction leaves no episode to validate on; raise it or collect more")
-        metrics = {name: total.item() / count for name, total in sums.items()}
-        if not isfinite(metrics["loss"]):
-            raise self._not_finite(f"validation loss {metrics['loss']:g} after", self.update)
-        return metrics
+        return {name: total.item() / count for name, total in sums.items()}
 
-    def _not_finite(self, what: str, update: int) -> TrainingError:
-        return TrainingError(
-            f"vae: {what} update {update}; lower vae.learning_rate or set vae.grad_clip"
-            f" (the last good checkpoint is in {self.scratch.folder})"
-        )
+    def state(self) -> dict[str, Any]:
+        return {}
 
-    def _end_epoch(self, epoch: int) -> None:
-        metrics = self._validate()
-        if not self.best or metrics["loss"] < self.best["loss"]:
-            state = {name: value.detach().cpu().clone() for name, value in self.vae.state_dict().items()}
-            self.best = {"loss": metrics["loss"], "epoch": epoch, "state": state}
-        self._emit("validation", metrics)
-        self._checkpoint()
+    def restore(self, state: dict[str, Any]) -> None:
+        pass
 
-    def _emit(self, prefix: str, metrics: Metrics) -> None:
-        named = {f"{prefix}/{name}": value for name, value in metrics.items()}
-        self.history.append((self.update, named))
-        self.log(self.update, named)
-
-    def _checkpoint(self) -> None:
-        self.scratch.save(
-            {
-                "update": self.update,
-                "model": self.vae.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "sums": self.sums,
-                "history": self.history,
-                "best": self.best,
-            }
-        )
-
-    def _resume(self) -> None:
-        state = self.scratch.load()
-        if state is None:
-            return
-        self.vae.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.update, self.history, self.best = state["update"], state["history"], state["best"]
-        self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
-        for update, metrics in self.history:
-            self.log(update, metrics)
-
-
-def _deterministic(device: torch.device) -> AbstractContextManager:
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+    def _loss(self, frames: NDArray | Tensor, purpose: str, number: int) -> tuple[Tensor, dict[str, Tensor]]:
+        # the noise of a batch has a stream of its own, so that a resumed run needs no generator's state
+        rng = torch_rng(*self.stream, f"vae-{purpose}-noise", number)
+        noise = upload(torch.randn(len(frames), self.config.z_dim, generator=rng), self.device)
+        pixels = frames_to_float(upload(torch.as_tensor(frames), self.device))
+        reconstruction, mu, logvar = self.model(pixels, noise)
+        return vae_loss(self.config, pixels, reconstruction, mu, logvar, self.mean_frame)

@@ -28,10 +28,7 @@ class VAEConfig:
         batch_size: frames per update.
         epochs: passes over the training frames.
         validation_fraction: share of the episodes that is kept for validation, in [0, 1].
-        grad_clip: largest norm of the gradient, in units of the loss (squared pixel errors summed over a frame);
-            0 does not clip.
-        log_every: updates over which the training metrics are averaged into one point.
-        checkpoint_every: updates between two checkpoints for resuming.
+        grad_clip: largest norm of the gradient; 0 does not clip.
     """
 
     z_dim: Count = 32
@@ -45,8 +42,6 @@ class VAEConfig:
     epochs: Count = 10
     validation_fraction: Fraction = 0.1
     grad_clip: NonNegative = 0.0
-    log_every: Count = 50
-    checkpoint_every: Count = 500
 
 
 class VAE(Vision):

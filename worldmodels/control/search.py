@@ -1,4 +1,4 @@
-"""What a run of searches plans, keeps and can be resumed from."""
+"""The searches that a run of C's evolution plans, and the state that it can be resumed from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,6 @@ from worldmodels.control.cmaes import CMAES
 from worldmodels.control.config import ControllerConfig
 
 Place = Literal["dream", "real"]
-Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Candidate(NamedTuple):
 
 
 @dataclass
-class Progress:
+class SearchState:
     """All that a resumed run needs.
 
     Attributes:
@@ -42,7 +41,6 @@ class Progress:
         env_steps: real environment steps so far.
         cmaes: None between two searches.
         pool: the best validated means, best first.
-        history: all that was logged, to be logged again.
     """
 
     search: int = 0
@@ -51,16 +49,15 @@ class Progress:
     env_steps: int = 0
     cmaes: CMAES | None = None
     pool: list[Candidate] = field(default_factory=list)
-    history: list[tuple[int, Metrics]] = field(default_factory=list)
 
     def state(self) -> dict[str, Any]:
         """As plain values and tensors."""
-        pool = [(one.value, torch.from_numpy(one.solution), torch.from_numpy(one.samples)) for one in self.pool]
+        pool = [(c.value, torch.from_numpy(c.solution), torch.from_numpy(c.samples)) for c in self.pool]
         cmaes = self.cmaes and torch.frombuffer(bytearray(self.cmaes.to_bytes()), dtype=torch.uint8)
         return {**vars(self), "pool": pool, "cmaes": cmaes}
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> "Progress":
+    def restore(cls, state: Mapping[str, Any]) -> "SearchState":
         """The inverse of ``state``."""
         pool = [Candidate(value, solution.numpy(), samples.numpy()) for value, solution, samples in state["pool"]]
         cmaes = None if state["cmaes"] is None else CMAES.from_bytes(state["cmaes"].numpy().tobytes())
@@ -70,8 +67,7 @@ class Progress:
 def plan(config: ControllerConfig, *, warm: bool) -> list[Search]:
     """The searches to make; ``warm``: there is a controller to start from."""
     place: Place = "real" if config.fitness == "real" else "dream"
-    first = Search(place, config.generations, "previous" if warm else "zero")
-    searches = [first, *(Search(place, config.generations, "zero") for _ in range(config.restarts - 1))]
+    searches = [Search(place, config.generations, "previous" if warm else "zero")]
     if config.fitness == "both" and config.real_generations:
         searches.append(Search("real", config.real_generations, "best"))
     return searches

@@ -1,4 +1,4 @@
-"""The bookkeeping of a batch of dreams: which are under way, and what has come of each."""
+"""The bookkeeping of a batch of dreams: which are running, and what each has returned so far."""
 
 import torch
 from torch import Tensor
@@ -7,18 +7,17 @@ from worldmodels.dream.state import DreamResult, DreamState
 from worldmodels.memory.mdnrnn import RNNState
 
 
-class Rows:
-    """Which dream each row (E, B) of the batch is, and what has come of every dream.
+class DreamBatch:
+    """Which dream each row (E, B) of the batch is, and the returns of all dreams.
 
-    Dreams are numbered p · R + r. Number P · R is nobody's: rows that fill up the rectangle have it, and what they
-    dream is not recorded.
+    Dreams are numbered p · R + r. Number P · R marks rows that only pad the rectangle; they are not recorded.
     """
 
-    def __init__(self, candidates: int, rollouts: int, members: int, device: torch.device) -> None:
+    def __init__(self, candidates: int, rollouts: int, ensemble_size: int, device: torch.device) -> None:
         self.dreams = candidates * rollouts
         self._shape = (candidates, rollouts)
-        per_member = -(-rollouts // members)
-        rollout = torch.arange(per_member * members, device=device).view(per_member, members).T  # (E, R/E)
+        per_member = -(-rollouts // ensemble_size)
+        rollout = torch.arange(per_member * ensemble_size, device=device).view(per_member, ensemble_size).T  # (E, R/E)
         index = rollout[:, None] + rollouts * torch.arange(candidates, device=device)[:, None]  # (E, P, R/E)
         self.index = index.masked_fill(rollout[:, None] >= rollouts, self.dreams).flatten(1)  # (E, B)
         self.rollout = self.index % rollouts  # (E, B)
@@ -36,8 +35,8 @@ class Rows:
         kept = alive.byte().argsort(dim=1, descending=True, stable=True)[:, :batch]  # (E, B'), the living first
         self.index, self.rollout = self.index.gather(1, kept), self.rollout.gather(1, kept)
         member = torch.arange(len(kept), device=kept.device)[:, None]  # (E, 1)
-        heard = state.heard and _pick(state.heard, member, kept)
-        return DreamState(state.z[member, kept], _pick(state.rnn, member, kept), heard)
+        controller_rnn = state.controller_rnn and _pick(state.controller_rnn, member, kept)
+        return DreamState(state.z[member, kept], _pick(state.rnn, member, kept), controller_rnn)
 
     def take(self, values: Tensor) -> Tensor:
         """Each row's entry (E, B, A) of values (P, R, A)."""

@@ -1,0 +1,157 @@
+"""Stage code: what code each stage's result depends on, so that a stage is stale when that changes and only then.
+
+``python -m stages.code`` writes code/<stage>.json for every stage; ``python -m stages.code --why STAGE`` says what has
+changed in it since dvc.lock was written.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from stages.common.errors import one_line_errors
+from stages.common.sources import Sources
+from worldmodels.common.params import UserError, read_params
+
+FOLDER = Path("code")
+STAGES = ("init", "collect", "vae", "encode", "mdnrnn", "controller", "evaluate")
+SCORING = ("init", "evaluate")  # these make the environment of the score, too
+MAKES_ENVIRONMENTS = "worldmodels.environment.make"
+
+Code = dict[str, dict[str, str]]
+"""``modules``: dotted name to digest. ``packages``: installed distributions that environments come from, to version."""
+
+
+def code_of(stage: str, params: Mapping[str, Any], sources: Sources) -> Code:
+    """The code that a stage's result depends on: its own, and that of the environments it plays in."""
+    modules = sources.reach(f"stages.{stage}")
+    packages: dict[str, str] = {}
+    if MAKES_ENVIRONMENTS in modules:
+        ids = [params["env"]["id"]] + [params["evaluate"]["env_id"]] * (stage in SCORING)
+        origins = [origin for env_id in ids if env_id for origin in environment_modules(env_id)]
+        modules = sources.reach(f"stages.{stage}", *origins)
+        packages = versions(origins, sources)
+    return {"modules": {name: sources.digest(name) for name in modules}, "packages": packages}
+
+
+def environment_modules(env_id: str) -> list[str]:
+    """The module that defines an environment: the one the id names, or that of the registered entry point."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        return [module]
+    import gymnasium
+
+    if name not in gymnasium.registry:
+        import ale_py
+
+        gymnasium.register_envs(ale_py)
+    spec = gymnasium.registry.get(name)  # an unknown id is for init to report
+    return [str(spec.entry_point).partition(":")[0]] if spec else []
+
+
+def versions(modules: list[str], sources: Sources) -> dict[str, str]:
+    """Version of each installed distribution that environments defined in ``modules`` are made of."""
+    names = (name.split(".")[0] for name in _outside(modules, sources))
+    tops = {"gymnasium", *names} - {"numpy"}  # which makes no world
+    found = {distribution for top in tops for distribution in _distributions().get(top, ())}
+    return {distribution: metadata.version(distribution) for distribution in sorted(found)}
+
+
+def _outside(modules: list[str], sources: Sources) -> Iterator[str]:
+    """What the modules, and the project's own that they reach, import from elsewhere: dotted names.
+
+    Where they take an environment of Gymnasium's, what that one imports too: its physics engine.
+    """
+    own = sources.reach(*modules)
+    for name in {*modules, *(imported for module in own for imported in sources.imports(module))} - set(own):
+        yield name
+        if name.startswith("gymnasium.envs."):
+            yield from Sources(_site_packages("gymnasium")).imports(name)
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
+def _site_packages(package: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parents[1]
+
+
+def write(sources: Sources) -> None:
+    """Write code/<stage>.json for every stage."""
+    params = read_params()
+    FOLDER.mkdir(exist_ok=True)
+    for stage in STAGES:
+        text = json.dumps(code_of(stage, params, sources), indent=2, sort_keys=True) + "\n"
+        (FOLDER / f"{stage}.json").write_text(text, encoding="utf-8")
+
+
+def why(stage: str, sources: Sources) -> Iterator[str]:
+    """One line for each round of ``stage`` in dvc.lock, and one for each change since.
+
+    Raises:
+        UserError: there is no such stage, or it was never run, or the cache has lost what it depended on.
+    """
+    if stage not in STAGES:
+        raise UserError(f"--why {stage}: no such stage; accepted: {', '.join(STAGES)}")
+    now = code_of(stage, read_params(), sources)
+    locked = {name: entry for name, entry in _lock().items() if name.split("@")[0] == stage}
+    if not locked:
+        raise UserError(f"--why {stage}: dvc.lock has no run of it; `dvc repro` makes one")
+    for name, entry in locked.items():
+        changes = list(_differences(_locked_code(entry, stage), now))
+        yield f"{name}: {'its code has not changed' if not changes else 'its code has changed'} since dvc.lock"
+        yield from (f"  {change}" for change in changes)
+
+
+def _lock() -> dict[str, Any]:
+    path = Path("dvc.lock")
+    return read_params(path)["stages"] if path.exists() else {}
+
+
+def _locked_code(entry: Mapping[str, Any], stage: str) -> Code:
+    """code/<stage>.json as it was when the stage ran, from DVC's cache."""
+    from dvc.repo import Repo
+
+    path = (FOLDER / f"{stage}.json").as_posix()
+    md5 = next((dep["md5"] for dep in entry["deps"] if dep["path"] == path), None)
+    if md5 is None:
+        raise UserError(f"--why {stage}: dvc.lock does not have {path} among its dependencies; run `dvc repro` once")
+    file = Path(Repo().cache.local.oid_to_path(md5))
+    if not file.exists():
+        raise UserError(f"--why {stage}: {path} of dvc.lock is not in the cache; `dvc fetch code` brings the last one")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _differences(before: Code, now: Code) -> Iterator[str]:
+    for kind in ("modules", "packages"):
+        for name in sorted({*before[kind], *now[kind]}):
+            old, new = before[kind].get(name), now[kind].get(name)
+            if old is None or new is None:
+                yield f"{name} {'is new' if old is None else 'is gone'}"
+            elif old != new:
+                yield f"{name} changed" if kind == "modules" else f"{name} was {old}, is {new}"
+
+
+def main() -> None:
+    """Write the files, or answer ``--why``."""
+    parser = argparse.ArgumentParser(prog="stages.code", description=__doc__)
+    parser.add_argument("--why", metavar="STAGE", help=f"what changed since dvc.lock: {', '.join(STAGES)}")
+    stage = parser.parse_args().why
+    sources = Sources(Path())
+    with one_line_errors():
+        if stage is None:
+            write(sources)
+        else:
+            print("\n".join(why(stage, sources)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""The one training loop, and what every long run needs to be resumed: V and M are trained by ``fit``, and C's search
+keeps its record with the same ``Checkpointer``.
+
+A run that was killed goes on from its scratch, logs again what it had logged, and ends with the same bytes.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.params import UserError
+from worldmodels.common.progress import progress_bar
+
+Metrics = dict[str, float]
+Log = Callable[[int, Mapping[str, float]], None]
+"""Takes the number of steps made (updates, or generations) and the metrics of that moment."""
+
+LOG_EVERY = 20  # updates that one point of a training curve averages
+CHECKPOINT_EVERY = 500  # updates between two checkpoints, besides the one after every validation
+
+
+class TrainingError(UserError):
+    """Training cannot begin or go on."""
+
+
+class Checkpointer:
+    """The record of a run: what it has logged, and the last state it can be resumed from.
+
+    Args:
+        scratch: where the state lies. The caller clears it once the run's result is safe.
+        log: is told every point, and after a restart all earlier points again.
+    """
+
+    def __init__(self, scratch: Scratch, log: Log) -> None:
+        self.folder = scratch.folder
+        self._scratch, self._log = scratch, log
+        self._history: list[tuple[int, Metrics]] = []
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record one point."""
+        self._history.append((step, dict(metrics)))
+        self._log(step, metrics)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace the saved state, atomically."""
+        self._scratch.save({"history": self._history, "state": dict(state)})
+
+    def restore(self) -> dict[str, Any] | None:
+        """The state that was saved last, tensors on the CPU; None where there is none."""
+        saved = self._scratch.load()
+        if saved is None:
+            return None
+        self._history = saved["history"]
+        for step, metrics in self._history:
+            self._log(step, metrics)
+        return saved["state"]
+
+
+class Learner(Protocol):
+    """A model and what is its own in training: data, gradients, validation.
+
+    Attributes:
+        name: its section of params.yaml, for errors and the progress bar.
+        model: the module that is trained.
+    """
+
+    name: str
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    def batches(self, update: int) -> Iterator[Any]:
+        """Batches without end, from that of number ``update`` on. What a batch holds is the learner's affair."""
+        ...
+
+    def compute_gradients(self, batch: Any) -> dict[str, Tensor]:
+        """Leave the batch's gradients in the parameters, which have none.
+
+        Returns:
+            detached metrics, ``loss`` among them; scalars, or one entry per independent model (E,).
+        """
+        ...
+
+    def clip_gradients(self, limit: float) -> Tensor:
+        """Scale gradients to a norm of at most ``limit``; returns the norms before, one per independent model."""
+        ...
+
+    def validate(self) -> Metrics:
+        """Metrics on held-out data, ``loss`` among them; always on the same data with the same noise."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What it carries from one batch to the next, besides the weights."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where ``state`` was taken."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Attributes:
+        updates: in all.
+        updates_per_epoch: between two validations; the last update is followed by one, too.
+        learning_rate: Adam's, at its highest.
+        decay: let it fall to zero along a cosine.
+        grad_clip: largest norm of the gradient of an independent model; 0 does not clip.
+    """
+
+    updates: int
+    updates_per_epoch: int
+    learning_rate: float
+    decay: bool = False
+    grad_clip: float = 0.0
+
+    def rate(self, update: int) -> float:
+        """The learning rate of update number ``update``, counted from 0."""
+        if not self.decay:
+            return self.learning_rate
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (update / self.updates)))
+
+
+def fit(learner: Learner, schedule: Schedule, *, scratch: Scratch, log: Log, device: torch.device) -> None:
+    """Train ``learner.model``; it ends with the weights of the lowest validation loss, in evaluation mode.
+
+    Args:
+        scratch: resumable state; the caller clears it once the result is safe.
+        log: takes ``train/…``, means over ``LOG_EVERY`` updates, and ``validation/…``.
+
+    Raises:
+        TrainingError: a loss or gradient is not finite; the last good checkpoint is kept.
+    """
+    with _deterministic(device):
+        _Fit(learner, schedule, Checkpointer(scratch, log), device).run()
+
+
+class _Fit:
+    """A run of ``fit``: all of its state is in ``_checkpoint``, and the rest follows from the arguments."""
+
+    def __init__(self, learner: Learner, schedule: Schedule, checkpointer: Checkpointer, device: torch.device) -> None:
+        self.learner, self.schedule, self.checkpointer, self.device = learner, schedule, checkpointer, device
+        parameters = learner.model.parameters()
+        self.optimizer = torch.optim.Adam(parameters, lr=schedule.learning_rate, fused=True)
+        self.update = 0
+        self.sums: dict[str, Tensor] = {}  # of the training metrics since the last point of the curve
+        self.best: dict[str, Any] = {}
+        self._restore()
+
+    def run(self) -> None:
+        total, per_epoch = self.schedule.updates, self.schedule.updates_per_epoch
+        batches = islice(self.learner.batches(self.update), total - self.update)
+        with progress_bar(total=total, initial=self.update, desc=self.learner.name, unit="update") as bar:
+            for batch in batches:
+                self._train_on(batch)
+                bar.update()
+                if self.update % per_epoch == 0 or self.update == total:
+                    self._end_epoch()
+                elif self.update % CHECKPOINT_EVERY == 0:
+                    self._checkpoint()
+        self.learner.model.load_state_dict(self.best["weights"])
+        self.learner.model.eval()
+
+    def _train_on(self, batch: Any) -> None:
+        self.learner.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        metrics = self.learner.compute_gradients(batch)
+        norm = self.learner.clip_gradients(self.schedule.grad_clip or math.inf)
+        if not torch.isfinite(metrics["loss"] + norm).all():
+            loss = metrics["loss"].mean().item()
+            raise self._not_finite(f"loss {loss:g}, gradient norm {norm.max().item():g} at update {self.update + 1}")
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(self.update)
+        self.optimizer.step()
+        self.update += 1
+        self._average(metrics)
+
+    def _average(self, metrics: dict[str, Tensor]) -> None:
+        self.sums = {name: self.sums.get(name, 0) + value.mean() for name, value in metrics.items()}
+        if self.update % LOG_EVERY == 0:
+            self._log("train", {name: total.item() / LOG_EVERY for name, total in self.sums.items()})
+            self.sums = {}
+
+    def _end_epoch(self) -> None:
+        self.learner.model.eval()
+        metrics = self.learner.validate()
+        if not math.isfinite(metrics["loss"]):
+            raise self._not_finite(f"validation loss {metrics['loss']:g} after update {self.update}")
+        if not self.best or metrics["loss"] < self.best["loss"]:
+            weights = {name: value.detach().cpu().clone() for name, value in self.learner.model.state_dict().items()}
+            self.best = {"loss": metrics["loss"], "weights": weights}
+        self._log("validation", metrics)
+        self._checkpoint()
+
+    def _not_finite(self, what: str) -> TrainingError:
+        name = self.learner.name
+        return TrainingError(
+            f"{name}: {what}; lower {name}.learning_rate, or set a lower {name}.grad_clip"
+            f" (the last good checkpoint is in {self.checkpointer.folder})"
+        )
+
+    def _log(self, prefix: str, metrics: Metrics) -> None:
+        self.checkpointer.log(self.update, {f"{prefix}/{name}": value for name, value in metrics.items()})
+
+    def _checkpoint(self) -> None:
+        self.checkpointer.save(
+            {
+                "update": self.update,
+                "model": self.learner.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "learner": self.learner.state(),
+                "sums": self.sums,
+                "best": self.best,
+            }
+        )
+
+    def _restore(self) -> None:
+        saved = self.checkpointer.restore()
+        if saved is None:
+            return
+        self.learner.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.learner.restore(saved["learner"])
+        self.update, self.best = saved["update"], saved["best"]
+        self.sums = {name: total.to(self.device) for name, total in saved["sums"].items()}
+
+
+def _deterministic(device: torch.device) -> AbstractContextManager:
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)

@@ -12,7 +12,8 @@ from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.policy import RandomPolicy
 from worldmodels.environment.rollout import score
-from worldmodels.vision.vae import VAE, VAEConfig
+from worldmodels.vision.config import VAEConfig
+from worldmodels.vision.vae import VAE
 
 STEPS, TOGETHER = 60, 8
 SEEDS = list(range(TOGETHER))

@@ -10,7 +10,7 @@ from benchmarks import paper
 from benchmarks.dream import HORIZON, on_workers
 from benchmarks.measure import Load, Result
 from worldmodels.control.cmaes import CMAES
-from worldmodels.dream.simulator import DreamConfig
+from worldmodels.dream.config import DreamConfig
 
 GENERATIONS, FULL_HORIZON = 15, 1000
 

@@ -12,8 +12,8 @@ from benchmarks.measure import Result, Way, compare, single_threaded
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.runtime import RuntimeConfig, run_tasks
 from worldmodels.common.seeding import Role, env_seeds
-from worldmodels.environment.collect import CollectConfig, collect
-from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.collect import collect
+from worldmodels.environment.config import CollectConfig, EnvConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.policy import RandomPolicy
 from worldmodels.environment.rollout import score

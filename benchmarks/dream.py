@@ -6,8 +6,10 @@ from torch.distributions import Categorical, Normal
 
 from benchmarks import paper
 from benchmarks.measure import Result, Way, beside_products, single_threaded
-from worldmodels.common.device import Precision, product_dtype
-from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.common.device import product_dtype
+from worldmodels.common.params import Precision
+from worldmodels.dream.config import DreamConfig
+from worldmodels.dream.simulator import Dream
 
 HORIZON = 400  # less than half a generation: the rate does not depend on it
 NAIVE_STEPS = 300

@@ -6,8 +6,9 @@ from benchmarks import paper
 from benchmarks.measure import Result, Way, beside_products
 from benchmarks.vae_train import Stock
 from worldmodels.common.device import product_dtype
-from worldmodels.vision.encode import EncodeConfig, encode_observations
-from worldmodels.vision.vae import VAE, VAEConfig
+from worldmodels.vision.config import EncodeConfig, VAEConfig
+from worldmodels.vision.encode import encode_observations
+from worldmodels.vision.vae import VAE
 
 FRAMES, NAIVE_FRAMES = 8192, 256
 
@@ -25,7 +26,7 @@ def ours(device: torch.device) -> Way:
     vision, frames = VAE(VAEConfig()).to(device).eval(), paper.frames(FRAMES)
 
     def work() -> float:
-        encode_observations(vision, frames, EncodeConfig().batch_size, device)
+        encode_observations(vision, frames, EncodeConfig().batch_size)
         return FRAMES
 
     return work

@@ -12,7 +12,8 @@ from benchmarks.vae_train import BATCH
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.common.seeding import Role, env_seeds
-from worldmodels.environment.collect import CollectConfig, collect
+from worldmodels.environment.collect import collect
+from worldmodels.environment.config import CollectConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.frames import FrameLoader
 from worldmodels.environment.policy import RandomPolicy

@@ -22,14 +22,16 @@ from matplotlib.figure import Figure
 from benchmarks import paper
 from benchmarks.measure import matrix_products, psutil, rate
 from worldmodels.common.checkpoint import Scratch
-from worldmodels.common.device import Precision, product_dtype
+from worldmodels.common.device import product_dtype
+from worldmodels.common.params import Precision
 from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.common.seeding import Role, env_seeds
 from worldmodels.control.cmaes import CMAES
-from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.dream.config import DreamConfig
+from worldmodels.dream.simulator import Dream
 from worldmodels.dream.state import Noise
-from worldmodels.environment.collect import CollectConfig, collect
-from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.collect import collect
+from worldmodels.environment.config import CollectConfig, EnvConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.frames import FrameLoader
 from worldmodels.environment.manifest import write_manifest
@@ -38,12 +40,13 @@ from worldmodels.environment.rollout import score
 from worldmodels.environment.shard import write_shard
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.environment.store import EpisodeStore
-from worldmodels.memory.mdnrnn import MDNRNNConfig
+from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.train import train_memory
 from worldmodels.records import Episode
-from worldmodels.vision.encode import EncodeConfig, encode_episodes
+from worldmodels.vision.config import EncodeConfig, VAEConfig
+from worldmodels.vision.encode import encode_episodes
 from worldmodels.vision.train import train_vision
-from worldmodels.vision.vae import VAE, VAEConfig
+from worldmodels.vision.vae import VAE
 
 CPU = torch.device("cpu")
 FRAMES = EnvSpec(id="x", observation="pixel", obs_shape=(64, 64, 3), action="discrete", action_dim=paper.A)

@@ -10,8 +10,9 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 from benchmarks import paper
 from benchmarks.measure import Result, Way, beside_products
 from worldmodels.common.checkpoint import Scratch
-from worldmodels.common.device import Precision, product_dtype
-from worldmodels.memory.mdnrnn import MDNRNNConfig
+from worldmodels.common.device import product_dtype
+from worldmodels.common.params import Precision
+from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.train import train_memory
 
 WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS = 64, 100, 32, 32

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.config import MDNRNNConfig
+from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.stats import WorldStats
 from worldmodels.records import LatentEpisode
 from worldmodels.vision.latents import LatentStore, LatentWriter

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from benchmarks import paper
 from benchmarks.measure import Result, Way, beside_products
 from worldmodels.common.checkpoint import Scratch
-from worldmodels.common.device import Precision, product_dtype
+from worldmodels.common.device import product_dtype
+from worldmodels.common.params import Precision
+from worldmodels.vision.config import VAEConfig
 from worldmodels.vision.train import train_vision
-from worldmodels.vision.vae import VAEConfig
 
 BATCH, UPDATES, NAIVE_UPDATES = 100, 60, 10
 

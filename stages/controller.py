@@ -1,44 +1,37 @@
 """Stage controller: evolve C, in the dream, in the real environment, or in one after the other."""
 
-import torch
+import numpy as np
 
 from stages.common.job import Job, run_stage
 from stages.common.live import live
-from stages.common.models import CONTROLLER
 from worldmodels.common.params import load_section
 from worldmodels.control.agent import Agent
 from worldmodels.control.config import ControllerConfig
-from worldmodels.control.controller import Controller, load_controller
+from worldmodels.control.controller import Controller
 from worldmodels.control.fitness import DreamFitness, RealFitness
 from worldmodels.control.train import train_controller
-from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.dream.config import DreamConfig
+from worldmodels.dream.simulator import Dream
 from worldmodels.dream.starts import Starts
 from worldmodels.environment.config import EnvConfig
-from worldmodels.environment.spec import EnvSpec
-from worldmodels.memory.files import BEST, load_memory
-from worldmodels.vision.files import load_vision
-from worldmodels.vision.latents import LatentStore
+from worldmodels.memory.files import load_memory
+from worldmodels.round import Round
 
 
 def main(job: Job) -> None:
     """Evolve C, starting from the previous round's."""
     env = load_section("env", EnvConfig)
     config, dreaming = load_section("controller", ControllerConfig), load_section("dream", DreamConfig)
-    latents = LatentStore(job.latents)
-    spec = EnvSpec.from_dict(latents.spec)
-    vision_file, memory_file = job.model("vae") / BEST, job.model("mdnrnn") / BEST
-    memory = load_memory(memory_file, job.runtime.torch_device())
+    here, before = Round(job.round.name), Round(job.previous.name)
+    spec, memory = here.spec, load_memory(here.files.mdnrnn, job.runtime.torch_device())
     controller = Controller.build(
         config, z_dim=memory.z_dim, rnn_dim=memory.hidden_dim, action=spec.action, action_dim=spec.action_dim
     )
-    dream = Dream(memory, Starts(latents, dreaming.starts), dreaming, config.features)
-    agent = Agent(
-        spec, load_vision(vision_file), load_memory(memory_file), controller, torch.zeros(1, controller.num_params)
-    )
-    path = job.before.model("controller") / CONTROLLER
-    scratch = job.scratch(
-        ["env", "dream", "controller"], [vision_file, memory_file, job.latents, job.before.model("controller")]
-    )
+    dream = Dream(memory, Starts(here.latents, dreaming.starts), dreaming, config.features)
+    follows = here.mdnrnn if config.features == "zh" else None
+    agent = Agent(spec, here.vae, follows, controller, np.zeros((1, controller.num_params)))
+    inputs = [here.files.vae, here.files.mdnrnn, here.files.latents, before.files.controller.parent]
+    scratch = job.scratch(["env", "dream", "controller"], inputs)
     with live(job) as report:
         trained = train_controller(
             controller,
@@ -60,13 +53,13 @@ def main(job: Job) -> None:
                 ),
             },
             seed=job.run.seed,
-            stream=(job.round,),
-            previous=load_controller(path) if path.exists() else None,
+            stream=(job.round.name,),
+            previous=before.controller if before.files.controller.exists() else None,
             scratch=scratch,
             log=report.log,
         )
         report.summary({"parameters": controller.num_params, "validation_return": trained.validation_return})
-        trained.save(job.model("controller") / CONTROLLER)
+        trained.save(here.files.controller)
     scratch.clear()
 
 

@@ -5,24 +5,25 @@ from stages.common.live import live
 from worldmodels.common.checkpoint import digest
 from worldmodels.common.params import load_section
 from worldmodels.environment.store import EpisodeStore
-from worldmodels.vision.encode import EncodeConfig, encode_episodes
-from worldmodels.vision.files import BEST, load_vision
+from worldmodels.vision.config import EncodeConfig
+from worldmodels.vision.encode import encode_episodes
+from worldmodels.vision.files import load_vision
 
 
 def main(job: Job) -> None:
     """Encode the episodes of all rounds so far with this round's V."""
     config = load_section("encode", EncodeConfig)
-    store = EpisodeStore.open_all(job.episodes)
+    here, store = job.round, EpisodeStore.open_all(job.round.episodes)
+    device = job.runtime.torch_device() if store.spec.observation == "pixel" else "cpu"  # states do without torch
     with live(job) as report:
         latents = encode_episodes(
-            load_vision(job.model("vae") / BEST),
+            load_vision(here.vae, device),
             store.episodes(),
             config,
             encode_action=store.spec.encode_action,
             spec=store.spec.to_dict(),
-            source=digest([job.episodes, job.model("vae") / BEST]),
-            device=job.runtime.torch_device(),
-            folder=job.latents,
+            source=digest([here.episodes, here.vae]),
+            folder=here.latents,
             total=len(store),
         )
         report.summary({"episodes": len(latents), "env_steps": latents.steps})

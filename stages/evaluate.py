@@ -7,21 +7,15 @@ import torch
 
 from stages.common.job import Job, run_stage
 from stages.common.live import Live, live
-from stages.common.models import Models, load_models
 from worldmodels.common.params import ParamError, load_section
 from worldmodels.common.seeding import Role, env_seeds, torch_rng
 from worldmodels.control.agent import Agent
-from worldmodels.control.evaluate import (
-    DreamCheck,
-    EvaluateConfig,
-    dream_check,
-    evaluate_policy,
-    scoring_env,
-    scoring_spec,
-    summary,
-)
+from worldmodels.control.config import EvaluateConfig
+from worldmodels.control.dream_check import DreamCheck, dream_check
+from worldmodels.control.evaluate import evaluate_policy, scoring_env, scoring_spec, summary
 from worldmodels.control.fitness import DreamFitness, RealFitness
-from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.dream.config import DreamConfig
+from worldmodels.dream.simulator import Dream
 from worldmodels.dream.starts import Starts
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.policy import RandomPolicy
@@ -29,7 +23,7 @@ from worldmodels.environment.spec import EnvSpec
 from worldmodels.records import EvalResult
 from worldmodels.report.figures import dream_against_real, return_histogram
 from worldmodels.report.films import film_agent, film_dream
-from worldmodels.vision.latents import LatentStore
+from worldmodels.round import Round
 
 Metrics = dict[str, float | int | bool]
 
@@ -37,22 +31,23 @@ VIDEOS = Path("results") / "evaluate" / "videos"
 
 
 def check(
-    job: Job, env: EnvConfig, config: EvaluateConfig, spec: EnvSpec, models: Models, fitness: DreamFitness
+    job: Job, env: EnvConfig, config: EvaluateConfig, last: Round, fitness: DreamFitness
 ) -> tuple[DreamCheck, list[str]]:
     """Controllers random, of earlier rounds and the last one's, in reality and in the dream; and what each is."""
-    trained = models.controller
+    trained = last.controller
     rng = torch_rng(job.run.seed, job.name, "random controllers")
-    random = torch.randn(config.check_controllers, trained.controller.num_params, generator=rng)
-    solutions = torch.cat([random, trained.lineage, trained.samples[: config.check_controllers], trained.best[None]])
+    random = torch.randn(config.check_controllers, trained.controller.num_params, generator=rng).numpy()
+    samples = trained.samples[: config.check_controllers]
+    solutions = np.concatenate([random, trained.lineage, samples, trained.best[None]])
     kinds = (
         ["random"] * len(random)
         + ["best of an earlier round"] * len(trained.lineage)
-        + ["sample of the search"] * len(trained.samples[: config.check_controllers])
+        + ["sample of the search"] * len(samples)
         + ["best of the last round"]
     )
-    real = RealFitness(env=env, agent=models.agent(spec), runtime=job.runtime, seed=job.run.seed)
-    scores = real(solutions.numpy(), config.check_episodes, Role.CHECK)
-    return dream_check(fitness, solutions.numpy(), scores.returns.mean(axis=1).tolist(), config.dream_rollouts), kinds
+    real = RealFitness(env=env, agent=last.agent(), runtime=job.runtime, seed=job.run.seed)
+    scores = real(solutions, config.check_episodes, Role.CHECK)
+    return dream_check(fitness, solutions, scores.returns.mean(axis=1).tolist(), config.dream_rollouts), kinds
 
 
 def report_returns(report: Live, agent: EvalResult, random: EvalResult, metrics: Metrics, spec: EnvSpec) -> None:
@@ -83,7 +78,7 @@ def film(
     scored: EnvConfig,
     spec: EnvSpec,
     agent: Agent,
-    models: Models,
+    last: Round,
     dream: Dream,
     seeds: list[int],
 ) -> None:
@@ -92,23 +87,21 @@ def film(
     for number, seed in enumerate(seeds[: config.videos]):
         film_agent(VIDEOS / f"agent-{number}.mp4", scored, agent, seed)
     if config.videos:
-        trained, path = models.controller, VIDEOS / "dream.mp4"
-        film_dream(path, scored, spec, agent, models.vision, dream, trained.controller, trained.best, seeds[0])
+        trained, path = last.controller, VIDEOS / "dream.mp4"
+        film_dream(path, scored, spec, agent, last.vae, dream, trained.controller, trained.best, seeds[0])
 
 
 def main(job: Job) -> None:
     """Score the agent and the random policy on the same held-out seeds, check the dream, and film both."""
     env, config = load_section("env", EnvConfig), load_section("evaluate", EvaluateConfig)
     dreaming = load_section("dream", DreamConfig)
-    last = Job("evaluate", job.run.final_round, "", job.run, job.runtime)
-    models = load_models(last)
-    if models is None:
-        raise ParamError(f"run.final_round = {last.round!r}: it has no controller; run `dvc repro` first")
-    latents, trained = LatentStore(last.latents), models.controller
-    spec = EnvSpec.from_dict(latents.spec)
+    last = Round(job.run.final_round)
+    if not last.files.controller.exists():
+        raise ParamError(f"run.final_round = {job.run.final_round!r}: it has no controller; run `dvc repro` first")
+    latents, trained, spec = last.latents, last.controller, last.spec
     scored, scored_spec = scoring_env(env, config), scoring_spec(env, config, spec)
-    agent = models.agent(spec)
-    dream = Dream(models.memory, Starts(latents, dreaming.starts), dreaming, trained.controller.features)
+    agent = last.agent()
+    dream = Dream(last.mdnrnn, Starts(latents, dreaming.starts), dreaming, trained.controller.features)
     fitness = DreamFitness(dream=dream, controller=trained.controller, runtime=job.runtime, seed=job.run.seed)
     seeds = env_seeds(Role.EVALUATE, config.episodes)
     with live(job) as report:
@@ -116,8 +109,8 @@ def main(job: Job) -> None:
             evaluate_policy(scored, policy, seeds, job.runtime, episodes_per_task=config.episodes_per_task)
             for policy in (agent, RandomPolicy(spec))
         )
-        dreamed = fitness(trained.best[None].numpy(), config.dream_rollouts, Role.EVALUATE)
-        checked, kinds = check(job, env, config, spec, models, fitness)  # in what the dream models, not in `scored`
+        dreamed = fitness(trained.best[None], config.dream_rollouts, Role.EVALUATE)
+        checked, kinds = check(job, env, config, last, fitness)  # in what the dream models, not in `scored`
         metrics = summary(result, scored_spec.solved_return)
         report.summary(
             metrics
@@ -130,7 +123,7 @@ def main(job: Job) -> None:
         )
         report_returns(report, result, random, metrics, scored_spec)
         report_check(report, checked, kinds)
-    film(config, scored, spec, agent, models, dream, seeds)
+    film(config, scored, spec, agent, last, dream, seeds)
 
 
 if __name__ == "__main__":

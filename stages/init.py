@@ -6,15 +6,14 @@ from stages.common.job import Job, RunConfig, run_stage
 from worldmodels.common.checkpoint import Scratch, write_json
 from worldmodels.common.params import PARAMS_FILE, ParamError, parse_section, read_params, settings
 from worldmodels.common.runtime import RuntimeConfig
-from worldmodels.control.config import ControllerConfig
-from worldmodels.control.evaluate import EvaluateConfig, scoring_spec
-from worldmodels.dream.simulator import DreamConfig
-from worldmodels.environment.collect import CollectConfig, collect
-from worldmodels.environment.config import EnvConfig
+from worldmodels.control.config import ControllerConfig, EvaluateConfig
+from worldmodels.control.evaluate import scoring_spec
+from worldmodels.dream.config import DreamConfig
+from worldmodels.environment.collect import collect
+from worldmodels.environment.config import CollectConfig, EnvConfig
 from worldmodels.environment.contract import spec_of
-from worldmodels.memory.mdnrnn import MDNRNNConfig
-from worldmodels.vision.encode import EncodeConfig
-from worldmodels.vision.vae import VAEConfig
+from worldmodels.memory.config import MDNRNNConfig
+from worldmodels.vision.config import EncodeConfig, VAEConfig
 
 SECTIONS = {
     "run": RunConfig,
@@ -79,19 +78,17 @@ def check_rounds(rounds: object, final_round: str) -> None:
 def main(job: Job) -> None:
     """Check params.yaml as a whole and make round r0: no data, no models, the random policy."""
     configs = check_params(read_params())
-    job.runtime.torch_device()
-    job.runtime.check_backend()
-    zero = Job("init", "r0", "", job.run, job.runtime)
+    job.runtime.check()
     env, collecting, scoring = configs["env"], configs["collect"], configs["evaluate"]
     assert isinstance(env, EnvConfig)
     assert isinstance(collecting, CollectConfig)
     assert isinstance(scoring, EvaluateConfig)
     scoring_spec(env, scoring, spec_of(env))
     scratch = Scratch(job.root / ".scratch", "init", "")
-    collect(env, collecting, [], [], runtime=job.runtime, folder=zero.episodes, previous=None, scratch=scratch)
+    collect(env, collecting, [], [], runtime=job.runtime, folder=job.round.episodes, previous=None, scratch=scratch)
     scratch.clear()
-    for name in ("vae", "mdnrnn", "controller"):
-        write_json(zero.model(name) / "none.json", {"round": "r0", name: None})
+    for path in (job.round.vae, job.round.mdnrnn, job.round.controller):
+        write_json(path.with_name("none.json"), {"round": "r0", path.stem: None})
 
 
 if __name__ == "__main__":

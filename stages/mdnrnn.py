@@ -3,8 +3,8 @@
 from stages.common.job import Job, run_stage
 from stages.common.live import live
 from worldmodels.common.params import load_section
-from worldmodels.memory.files import BEST, load_memory, save_memory
-from worldmodels.memory.mdnrnn import MDNRNNConfig
+from worldmodels.memory.config import MDNRNNConfig
+from worldmodels.memory.files import load_memory, save_memory
 from worldmodels.memory.open_loop import open_loop
 from worldmodels.memory.train import train_memory
 from worldmodels.memory.windows import split_episodes
@@ -15,9 +15,8 @@ from worldmodels.vision.latents import LatentStore
 def main(job: Job) -> None:
     """Train M on the latents, starting from the previous round's, and see how far it can see."""
     config = load_section("mdnrnn", MDNRNNConfig)
-    store = LatentStore(job.latents)
-    scratch = job.scratch(["mdnrnn"], [job.latents, job.before.model("mdnrnn")])
-    path = job.before.model("mdnrnn") / BEST
+    store, before = LatentStore(job.round.latents), job.previous.mdnrnn
+    scratch = job.scratch(["mdnrnn"], [job.round.latents, before.parent])
     stream = (job.stage,)  # the same in every round, so that an episode held out once stays held out
     with live(job) as report:
         memory = train_memory(
@@ -25,12 +24,12 @@ def main(job: Job) -> None:
             config,
             seed=job.run.seed,
             stream=stream,
-            previous=load_memory(path) if path.exists() else None,
+            previous=load_memory(before) if before.exists() else None,
             scratch=scratch,
             log=report.log,
             device=job.runtime.torch_device(),
         )
-        save_memory(job.model("mdnrnn") / BEST, memory)
+        save_memory(job.round.mdnrnn, memory)
         _, held_out = split_episodes(store, config.validation_fraction, (job.run.seed, *stream))
         rows = open_loop(memory, store, held_out, (job.run.seed, *stream))
         columns = {name: [getattr(row, name) for row in rows] for name in ("horizon", "error", "constant_error")}

@@ -7,22 +7,22 @@ import numpy as np
 from stages.common.job import Job, run_stage
 from stages.common.live import Live, live
 from worldmodels.common.params import load_section
-from worldmodels.environment.frames import FrameLoader
 from worldmodels.environment.store import EpisodeStore
 from worldmodels.report.figures import reconstructions, state_ranges
-from worldmodels.vision.encode import reconstruct
-from worldmodels.vision.files import BEST, load_vision, save_vision
+from worldmodels.vision.config import VAEConfig
+from worldmodels.vision.files import load_vision, save_vision
 from worldmodels.vision.normaliser import fit_normaliser
-from worldmodels.vision.train import train_vision
-from worldmodels.vision.vae import VAEConfig
 
 PICTURED = 16  # frames
 
 
 def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> None:
     """V of a pixel environment."""
-    scratch = job.scratch(["vae"], [job.episodes, job.before.model("vae")])
-    device = job.runtime.torch_device()
+    from worldmodels.environment.frames import FrameLoader  # here, because states do without torch
+    from worldmodels.vision.train import train_vision
+
+    before, device = job.previous.vae, job.runtime.torch_device()
+    scratch = job.scratch(["vae"], [job.round.episodes, before.parent])
     loader = FrameLoader(
         store,
         batch_size=config.batch_size,
@@ -30,30 +30,28 @@ def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> Non
         seed=job.run.seed,
         device=device,
     )
-    path = job.before.model("vae") / BEST
     vae = train_vision(
         loader,
         config,
         seed=job.run.seed,
         stream=(job.name,),
-        previous=load_vision(path) if path.exists() else None,
+        previous=load_vision(before) if before.exists() else None,
         scratch=scratch,
         log=report.log,
         device=device,
     )
-    save_vision(job.model("vae") / BEST, vae)
+    save_vision(job.round.vae, vae)
     seen = np.concatenate(list(islice(loader.validation_batches(), 20)))
     frames = seen[np.linspace(0, len(seen) - 1, PICTURED).astype(int)]
-    reconstructions(report.images / "reconstructions.png", frames, reconstruct(vae, frames, device))
+    reconstructions(report.images / "reconstructions.png", frames, vae.decode(vae.encode(frames)[0]))
     report.summary({"frames": loader.frames})
     scratch.clear()
 
 
 def normalise(job: Job, store: EpisodeStore, report: Live) -> None:
     """V of a state environment: fitted once, so that z keeps its meaning for the M and C of later rounds."""
-    statistics = store.state_statistics()
-    path = job.before.model("vae") / BEST
-    save_vision(job.model("vae") / BEST, load_vision(path) if path.exists() else fit_normaliser(statistics))
+    statistics, before = store.state_statistics(), job.previous.vae
+    save_vision(job.round.vae, load_vision(before) if before.exists() else fit_normaliser(statistics))
     state_ranges(report.images / "states.png", statistics)
     report.summary({"states": statistics["count"]})
 
@@ -61,7 +59,7 @@ def normalise(job: Job, store: EpisodeStore, report: Live) -> None:
 def main(job: Job) -> None:
     """Train V on the frames of all rounds so far, starting from the previous round's."""
     config = load_section("vae", VAEConfig)
-    store = EpisodeStore.open_all(job.episodes)
+    store = EpisodeStore.open_all(job.round.episodes)
     with live(job) as report:
         if store.spec.observation == "state":
             normalise(job, store, report)

@@ -23,8 +23,8 @@ find = machinery.PathFinder.find_spec
 machinery.PathFinder.find_spec = lambda name, *rest: None if name.split(".")[0] in absent else find(name, *rest)
 import torch
 from benchmarks import dream, encode, mdnrnn_train, vae_train
-from worldmodels.dream.simulator import DreamConfig
-from worldmodels.memory.mdnrnn import MDNRNNConfig
+from worldmodels.dream.config import DreamConfig
+from worldmodels.memory.config import MDNRNNConfig
 device = torch.device("cpu")
 dream.HORIZON, encode.FRAMES, vae_train.UPDATES, vae_train.BATCH = 2, 8, 1, 4
 mdnrnn_train.EPISODES, mdnrnn_train.WINDOWS_PER_EPISODE = 2, 1

@@ -1,17 +1,23 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
 from worldmodels.common.checkpoint import CheckpointError, Scratch, atomic_path, digest, load, save, write_json
 
 
 def test_the_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
-    content = {"weights": torch.arange(5.0), "config": {"z_dim": 32}}
-    save(tmp_path / "one.pt", content)
-    save(tmp_path / "folder" / "another.pt", content)
-    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "folder" / "another.pt").read_bytes()
-    assert torch.equal(load(tmp_path / "one.pt")["weights"], torch.arange(5.0))
+    weights = np.arange(6.0, dtype=np.float32).reshape(2, 3).T
+    arrays = {"weights": weights, "seen": np.array(True), "few": np.zeros((0, 4))}
+    about = {"config": {"z_dim": 32, "beta": 0.5}, "kind": "vae"}
+    save(tmp_path / "one", arrays, about)
+    save(tmp_path / "folder" / "another", dict(reversed(arrays.items())), dict(reversed(about.items())))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "folder" / "another").read_bytes()
+    read, told = load(tmp_path / "one")
+    assert told == about
+    for name, array in arrays.items():
+        assert read[name].shape == array.shape and read[name].dtype == array.dtype
+        np.testing.assert_array_equal(read[name], array)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -30,7 +36,7 @@ def test_json_refuses_nan(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("data", [b"", b"not a checkpoint"])
+@pytest.mark.parametrize("data", [b"", b"not a checkpoint", b"\2\0\0\0\0\0\0\0{}"])
 def test_a_damaged_or_missing_checkpoint_is_named(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"none\.pt: no such checkpoint"):
         load(tmp_path / "none.pt")
@@ -63,3 +69,11 @@ def test_scratch_belongs_to_one_fingerprint(tmp_path: Path) -> None:
     assert Scratch(tmp_path, "vae-r1", "b" * 64).load() is None
     scratch.clear()
     assert Scratch(tmp_path, "vae-r1", "a" * 64).load() is None
+
+
+def test_damaged_scratch_is_named(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, "vae-r1", "a" * 64)
+    scratch.save({"update": 7})
+    (scratch.folder / "state.pickle").write_bytes(b"half")
+    with pytest.raises(CheckpointError, match=r"state\.pickle: damaged"):
+        scratch.load()

@@ -170,3 +170,20 @@ def test_a_wrong_parameter_is_one_line_before_any_work(tmp_path: Path, override:
     for part in parts:
         assert part in done.stderr
     assert not any((folder / name).exists() for name in ("data", "models", "results"))
+
+
+WITHOUT_TORCH = """
+import runpy, sys
+sys.modules["torch"] = None  # an import of it raises
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+def test_states_are_played_and_encoded_without_torch(tmp_path: Path) -> None:
+    folder = checkout(tmp_path, "env.id=CartPole-v1", "runtime.backend=threading")
+    for command in ("stages.code", "stages.init", "stages.collect r1 r0", "stages.vae r1 r0", "stages.encode r1 r0"):
+        done = run(folder, sys.executable, "-c", WITHOUT_TORCH, *command.split())
+        assert done.returncode == 0, done.stderr
+    assert (folder / "data" / "latents" / "r1" / "manifest.json").exists()

@@ -75,10 +75,10 @@ def test_ray_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     runtime = RuntimeConfig(backend="ray")
     missing = r"runtime\.backend = 'ray': Ray is not installed; accepted here: loky, threading; `uv sync --extra ray`"
     with pytest.raises(ParamError, match=missing):
-        runtime.check_backend()
+        runtime.check()
     with pytest.raises(ParamError, match=missing):
         list(run_tasks(square, [1], runtime, desc="squares"))
-    RuntimeConfig(backend="loky").check_backend()
+    RuntimeConfig(backend="loky").check()
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,4 +87,4 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
         address = f"127.0.0.1:{server.getsockname()[1]}"  # nobody's, once the server is closed
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UserError, match=f"RAY_ADDRESS = '{address}': no Ray cluster there; expected HOST:PORT"):
-        RuntimeConfig(backend="ray").check_backend()
+        RuntimeConfig(backend="ray").check()

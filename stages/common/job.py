@@ -1,17 +1,18 @@
-"""What all stages share: their arguments, their folders, their scratch, and how they fail."""
+"""What all stages share: their arguments, their round, their scratch, and how they fail."""
 
 import argparse
 import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import one_line_errors
 from worldmodels.common.checkpoint import Scratch, digest, file_digest
 from worldmodels.common.params import Natural, UserError, load_section, read_params, settings
 from worldmodels.common.runtime import RuntimeConfig
+from worldmodels.files import RoundFiles
 
 
 @settings
@@ -37,12 +38,16 @@ class Job:
 
     Attributes:
         stage: the stage's name, also that of its section in params.yaml.
-        round, previous: names of this round and of the one before; empty for a stage that has none.
+        name: stage and round, for people and for the names of random streams.
+        round, previous: files of this round and of the one before; of r0 for a stage that has none.
+        results: folder of the stage's metrics and plots.
     """
 
     stage: str
-    round: str
-    previous: str
+    name: str
+    round: RoundFiles
+    previous: RoundFiles
+    results: Path
     run: RunConfig
     runtime: RuntimeConfig
 
@@ -52,38 +57,9 @@ class Job:
         return Path(os.environ.get("DVC_ROOT", "."))
 
     @property
-    def name(self) -> str:
-        """Stage and round, for people and for the names of random streams."""
-        return f"{self.stage}-{self.round}" if self.round else self.stage
-
-    @property
     def label(self) -> str:
         """Environment and mode."""
         return f"{self.run.env}_{self.run.mode}"
-
-    @property
-    def results(self) -> Path:
-        """Folder of the stage's metrics and plots."""
-        return Path("results") / self.stage / self.round
-
-    @property
-    def episodes(self) -> Path:
-        """Folder of this round's episodes; earlier rounds' lie beside it."""
-        return Path("data") / "episodes" / self.round
-
-    @property
-    def latents(self) -> Path:
-        """Folder of all episodes so far, as this round's V sees them."""
-        return Path("data") / "latents" / self.round
-
-    def model(self, name: str) -> Path:
-        """Folder of this round's ``vae``, ``mdnrnn`` or ``controller``."""
-        return Path("models") / name / self.round
-
-    @property
-    def before(self) -> "Job":
-        """The same stage in the previous round, to find its files by."""
-        return replace(self, round=self.previous, previous="")
 
     def scratch(self, sections: Sequence[str], inputs: Sequence[Path]) -> Scratch:
         """Scratch that is valid for these sections of params.yaml, these inputs, this code and this seed only.
@@ -111,4 +87,14 @@ def run_stage(stage: str, main: Callable[[Job], None]) -> None:
     with one_line_errors():
         run = load_section("run", RunConfig)
         runtime = load_section("runtime", RuntimeConfig)
-        main(Job(stage, arguments.round, arguments.previous, run, runtime))
+        main(
+            Job(
+                stage=stage,
+                name=f"{stage}-{arguments.round}" if arguments.round else stage,
+                round=RoundFiles(arguments.round or "r0"),
+                previous=RoundFiles(arguments.previous or "r0"),
+                results=Path("results") / stage / arguments.round,
+                run=run,
+                runtime=runtime,
+            )
+        )

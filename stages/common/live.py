@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dvclive.live import Live as DVCLive
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.summary import Writer
 
 from stages.common.job import Job
 
@@ -22,7 +22,7 @@ class Live:
     are those of an uninterrupted run.
     """
 
-    def __init__(self, dvclive: DVCLive, board: SummaryWriter) -> None:
+    def __init__(self, dvclive: DVCLive, board: Writer) -> None:
         self._dvclive = dvclive
         self._board = board
 
@@ -56,7 +56,7 @@ def live(job: Job) -> Iterator[Live]:
     folder = job.results
     events = job.root / "runs" / job.label / job.name
     shutil.rmtree(events, ignore_errors=True)
-    board = SummaryWriter(str(events))
+    board = Writer(str(events))
     # Not used as a context manager, and never save_dvc_exp or dvcyaml: either would rewrite dvc.yaml while DVC runs it.
     dvclive = DVCLive(dir=str(folder), save_dvc_exp=False, dvcyaml=None)
     (Path(dvclive.plots_dir) / "images").mkdir(parents=True, exist_ok=True)

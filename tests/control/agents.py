@@ -2,8 +2,8 @@
 
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from worldmodels.common.seeding import torch_init
 from worldmodels.control.agent import Agent
@@ -11,7 +11,8 @@ from worldmodels.control.config import ControllerConfig
 from worldmodels.control.controller import Controller
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.contract import spec_of
-from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.config import MDNRNNConfig
+from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.vision.base import Vision
 from worldmodels.vision.normaliser import StateNormaliser
 
@@ -33,13 +34,18 @@ def new_controller(env: EnvConfig, features: Literal["z", "zh"] = "zh") -> Contr
     return Controller.build(config, z_dim=Z, rnn_dim=D, action=spec.action, action_dim=spec.action_dim)
 
 
-def random_solutions(controller: Controller, rows: int) -> Tensor:
+def random_solutions(controller: Controller, rows: int) -> NDArray[np.float32]:
     """(rows, N), always the same."""
-    return torch.randn(rows, controller.num_params, generator=torch.Generator().manual_seed(5))
+    return np.random.default_rng(5).standard_normal((rows, controller.num_params), np.float32)
+
+
+def identity(dim: int) -> StateNormaliser:
+    """V with z = the state itself."""
+    return StateNormaliser(np.zeros(dim, np.float32), np.ones(dim, np.float32))
 
 
 def new_agent(env: EnvConfig, controller: Controller, vision: Vision | None = None, **options: Any) -> Agent:
     """An agent whose only parameters are ``random_solutions(controller, 1)``."""
     spec = spec_of(env)
     memory = new_memory(spec.action_dim) if controller.features == "zh" else None
-    return Agent(spec, vision or StateNormaliser(Z), memory, controller, random_solutions(controller, 1), **options)
+    return Agent(spec, vision or identity(Z), memory, controller, random_solutions(controller, 1), **options)

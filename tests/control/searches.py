@@ -67,7 +67,7 @@ class ToldHill(Hill):
 def search(
     root: Path, config: ControllerConfig = SMALL, *, hill=None, log=None, previous=None, stream=("r1",)
 ) -> TrainedController:
-    """Search on a hill, resumably, and leave the result in ``root/controller.pt``."""
+    """Search on a hill, resumably, and leave the result in ``root/controller.safetensors``."""
     hill = hill or Hill()
     found = train_controller(
         CONTROLLER,
@@ -79,7 +79,7 @@ def search(
         scratch=Scratch(root / "scratch", "controller", "0" * 16),
         log=log or (lambda step, metrics: None),
     )
-    found.save(root / "controller.pt")
+    found.save(root / "controller.safetensors")
     return found
 
 

@@ -29,6 +29,7 @@ def test_all_candidates_at_once_act_as_each_alone(features, action):
     solutions = torch.randn(P, controller.num_params, generator=generator)
     seen = torch.randn(P, R, controller.feature_dim, generator=generator)
     actions = controller.act(solutions, seen)
+    np.testing.assert_allclose(controller.act(solutions.numpy(), seen.numpy()), actions, atol=1e-6)  # arrays, too
     expected = [
         [one_at_a_time(controller, solutions[p].numpy(), seen[p, r].numpy()) for r in range(R)] for p in range(P)
     ]
@@ -48,9 +49,9 @@ def test_features_without_h_do_not_count_it():
 
 def trained(controller, **changes):
     values = {
-        "best": torch.arange(float(controller.num_params)),
-        "samples": torch.ones(2, controller.num_params),
-        "lineage": torch.full((3, controller.num_params), 2.0),
+        "best": np.arange(controller.num_params, dtype=np.float32),
+        "samples": np.ones((2, controller.num_params), np.float32),
+        "lineage": np.full((3, controller.num_params), 2, np.float32),
         "validation_return": 1.5,
         "env_steps": 10,
     }
@@ -59,18 +60,18 @@ def trained(controller, **changes):
 
 def test_a_trained_controller_survives_its_file(tmp_path):
     written = trained(build("zh", "discrete"))
-    written.save(tmp_path / "controller.pt")
-    read = load_controller(tmp_path / "controller.pt")
+    written.save(tmp_path / "controller.safetensors")
+    read = load_controller(tmp_path / "controller.safetensors")
     assert read.controller == written.controller
     for name in ("best", "samples", "lineage"):
-        assert torch.equal(getattr(read, name), getattr(written, name))
+        assert np.array_equal(getattr(read, name), getattr(written, name))
     assert (read.validation_return, read.env_steps) == (1.5, 10)
 
 
 def test_something_else_is_not_a_controller(tmp_path):
-    save(tmp_path / "vae.pt", {"kind": "vae"})
+    save(tmp_path / "vae", {}, {"kind": "vae"})
     with pytest.raises(CheckpointError, match="not a controller"):
-        load_controller(tmp_path / "vae.pt")
+        load_controller(tmp_path / "vae")
 
 
 def test_a_population_too_small_is_refused_on_reading():

@@ -5,14 +5,9 @@ from tests.control.agents import STATE, new_agent, new_controller
 from worldmodels.common.params import ParamError
 from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.common.seeding import Role, env_seeds
-from worldmodels.control.evaluate import (
-    EvaluateConfig,
-    dream_check,
-    evaluate_policy,
-    scoring_env,
-    scoring_spec,
-    summary,
-)
+from worldmodels.control.config import EvaluateConfig
+from worldmodels.control.dream_check import dream_check
+from worldmodels.control.evaluate import evaluate_policy, scoring_env, scoring_spec, summary
 from worldmodels.control.fitness import Scores
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.contract import spec_of

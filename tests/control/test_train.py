@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
+from tests.control.agents import identity
 from tests.control.searches import CONTROLLER, SMALL, TOP, Hill, ToldHill, changed, search
 from tests.runs import Killed
 from worldmodels.common.checkpoint import Scratch
@@ -21,7 +21,6 @@ from worldmodels.control.train import train_controller
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.training import TrainingError
-from worldmodels.vision.normaliser import StateNormaliser
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,15 +30,15 @@ def whole(tmp_path_factory):
     """The bytes and the log of a search that nothing disturbed."""
     folder, logged = tmp_path_factory.mktemp("whole"), []
     search(folder, log=lambda step, metrics: logged.append((step, metrics)))
-    return (folder / "controller.pt").read_bytes(), logged
+    return (folder / "controller.safetensors").read_bytes(), logged
 
 
 def test_a_real_controller_is_learned(tmp_path):
     env, runtime = EnvConfig(id="CartPole-v1"), RuntimeConfig(workers=1)
     config = changed(fitness="real", generations=10, popsize=16, rollouts=3, sigma0=1.0, validation_every=2)
     controller = Controller.build(config, z_dim=4, rnn_dim=0, action="discrete", action_dim=2)
-    zeros = torch.zeros(1, controller.num_params)
-    agent = Agent(spec_of(env), StateNormaliser(4), None, controller, zeros)
+    zeros = np.zeros((1, controller.num_params))
+    agent = Agent(spec_of(env), identity(4), None, controller, zeros)
     found = train_controller(
         controller,
         config,
@@ -55,11 +54,11 @@ def test_a_real_controller_is_learned(tmp_path):
 
 def test_it_climbs(tmp_path):
     found = search(tmp_path, changed(generations=60, sigma0=1.0))
-    np.testing.assert_allclose(found.best.numpy(), TOP, atol=0.05)
+    np.testing.assert_allclose(found.best, TOP, atol=0.05)
     assert found.samples.shape == (8, 3)
-    np.testing.assert_allclose(found.samples.numpy().mean(axis=0), TOP, atol=0.1)
-    read = load_controller(tmp_path / "controller.pt")
-    assert torch.equal(read.best, found.best) and read.validation_return == found.validation_return
+    np.testing.assert_allclose(found.samples.mean(axis=0), TOP, atol=0.1)
+    read = load_controller(tmp_path / "controller.safetensors")
+    assert np.array_equal(read.best, found.best) and read.validation_return == found.validation_return
 
 
 @pytest.mark.parametrize("kill_at", [1, 4, 11, 12, 13])
@@ -71,11 +70,11 @@ def test_a_killed_search_resumes_to_the_same_bytes_and_log(tmp_path, whole, kill
 
     with pytest.raises(Killed):
         search(tmp_path, log=die)
-    assert not (tmp_path / "controller.pt").exists()
+    assert not (tmp_path / "controller.safetensors").exists()
     np.random.seed(kill_at)  # noqa: NPY002 (nobody may care)
     logged, hill = [], Hill()
     search(tmp_path, hill=hill, log=lambda step, metrics: logged.append((step, metrics)))
-    assert (tmp_path / "controller.pt").read_bytes() == whole[0]
+    assert (tmp_path / "controller.safetensors").read_bytes() == whole[0]
     assert logged == whole[1]
     assert len(hill.asked(Role.FITNESS)) == 12 - min(kill_at - 1, 12)
 
@@ -87,9 +86,9 @@ def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
         assert job.stdout.readline() == "here\n"
         job.send_signal(signal.SIGKILL)
     assert job.returncode == -signal.SIGKILL
-    assert not (tmp_path / "controller.pt").exists()
+    assert not (tmp_path / "controller.safetensors").exists()
     search(tmp_path)
-    assert (tmp_path / "controller.pt").read_bytes() == whole[0]
+    assert (tmp_path / "controller.safetensors").read_bytes() == whole[0]
 
 
 def test_no_two_calls_share_their_random_numbers_and_validation_has_its_own(tmp_path):
@@ -114,9 +113,9 @@ def test_the_best_validated_mean_wins_and_not_the_last(tmp_path):
     hill = ToldHill({(0, 8): 7.0})
     found = search(tmp_path, changed(finalists=1), hill=hill)
     (_, mean, _) = hill.asked(Role.VALIDATE)[1]
-    np.testing.assert_array_equal(found.best.numpy(), mean[0].astype(np.float32))
+    np.testing.assert_array_equal(found.best, mean[0].astype(np.float32))
     asked = next(solutions for path, solutions, _ in hill.asked(Role.FITNESS) if path[-2:] == (0, 7))
-    np.testing.assert_array_equal(found.samples.numpy(), asked.astype(np.float32))
+    np.testing.assert_array_equal(found.samples, asked.astype(np.float32))
     assert found.validation_return == 7.0
 
 
@@ -125,7 +124,7 @@ def test_the_final_decides_among_the_best(tmp_path):
     found = search(tmp_path, hill=hill)
     (_, first, _), (_, second, _), *_, (_, finalists, _) = hill.asked(Role.VALIDATE)
     np.testing.assert_array_equal(finalists, np.concatenate([second, first]))
-    np.testing.assert_array_equal(found.best.numpy(), first[0].astype(np.float32))
+    np.testing.assert_array_equal(found.best, first[0].astype(np.float32))
     assert found.validation_return == 2.0
 
 
@@ -135,12 +134,12 @@ def test_a_mean_without_a_finite_return_never_wins(tmp_path):
 
 
 def previous_controller(controller=CONTROLLER):
-    best = torch.from_numpy(TOP * 0.9).float()
+    best = (TOP * 0.9).astype(np.float32)
     return TrainedController(
         controller=controller,
         best=best,
-        samples=best.repeat(4, 1),
-        lineage=best.new_ones(2, 3),
+        samples=np.tile(best, (4, 1)),
+        lineage=np.ones((2, 3), np.float32),
         validation_return=0.0,
         env_steps=5,
     )
@@ -149,16 +148,16 @@ def previous_controller(controller=CONTROLLER):
 def test_it_starts_at_the_previous_controller_and_has_to_beat_it(tmp_path):
     hill, previous = ToldHill({(0, 0): 8.0}), previous_controller()
     found = search(tmp_path, changed(finalists=1, warm_sigma0=1e-3), hill=hill, previous=previous)
-    assert torch.equal(found.best, previous.best) and torch.equal(found.samples, previous.samples)
+    assert np.array_equal(found.best, previous.best) and np.array_equal(found.samples, previous.samples)
     np.testing.assert_allclose(hill.asked(Role.FITNESS)[0][1], np.tile(TOP * 0.9, (8, 1)), atol=0.01)
 
 
-def test_what_the_rounds_before_found_and_cost_is_handed_on(tmp_path, warm_start):
+def test_what_the_rounds_before_found_and_cost_is_handed_on(tmp_path):
     previous = previous_controller()
     first = search(tmp_path / "first")
     found = search(tmp_path / "later", previous=previous)
     assert first.lineage.shape == (0, 3)
-    assert torch.equal(found.lineage, torch.cat([previous.lineage, previous.best[None]]))
+    assert np.array_equal(found.lineage, np.concatenate([previous.lineage, previous.best[None]]))
     assert found.env_steps == first.env_steps + 5 + 3  # 3 to validate where it starts
 
 
@@ -182,7 +181,7 @@ def test_after_the_dream_the_search_goes_on_in_reality_from_the_best(tmp_path):
     assert len(dream.asked(Role.FITNESS)) == 12 and not dream.asked(Role.VALIDATE)
     assert len(real.asked(Role.FITNESS)) == 3 and len(real.asked(Role.VALIDATE)) == 4
     start = real.asked(Role.FITNESS)[0][1]
-    np.testing.assert_allclose(start, np.tile(found.best.numpy(), (8, 1)), atol=0.01)
+    np.testing.assert_allclose(start, np.tile(found.best, (8, 1)), atol=0.01)
 
 
 def test_the_log_has_what_plots_need(whole):

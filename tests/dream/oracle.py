@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.dream.config import DreamConfig
+from worldmodels.dream.simulator import Dream
 from worldmodels.memory.mdnrnn import MDNRNNOutput, RNNState
 from worldmodels.memory.stats import WorldStats
 

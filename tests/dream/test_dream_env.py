@@ -9,7 +9,8 @@ from gymnasium.utils.seeding import np_random
 
 from tests.dream.oracle import Oracle, Origin, dream_of, push, rng
 from worldmodels.dream.env import DreamEnv
-from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.config import MDNRNNConfig
+from worldmodels.memory.mdnrnn import MDNRNN
 
 BOX = gym.spaces.Box(-1.0, 1.0, (2,))
 

@@ -7,7 +7,8 @@ import torch
 from tests.dream.oracle import Oracle, Origin, dream_of, feedback, push, rng
 from worldmodels.dream import simulator
 from worldmodels.dream.state import DreamResult
-from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.config import MDNRNNConfig
+from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.stats import WorldStats
 
 PUSHES = torch.tensor([[0.1, 0.0], [0.0, -0.2], [0.3, 0.3]])

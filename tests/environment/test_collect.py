@@ -10,8 +10,8 @@ import pytest
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.params import ParamError
 from worldmodels.common.runtime import RuntimeConfig, WorkerError
-from worldmodels.environment.collect import CollectConfig, collect, mix
-from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.collect import collect, mix
+from worldmodels.environment.config import CollectConfig, EnvConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.policy import BrownianPolicy, Policy, RandomPolicy
 from worldmodels.environment.store import EpisodeStore

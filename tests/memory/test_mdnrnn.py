@@ -162,15 +162,15 @@ def test_termination_starts_from_its_true_rate():
 
 def test_saved_and_loaded_it_is_the_same(tmp_path):
     model, (z, action) = make(stats=WorldStats(Z, delta=1.0, z_low=torch.arange(5.0))), data()
-    save_memory(tmp_path / "m.pt", model)
-    loaded = load_memory(tmp_path / "m.pt")
+    save_memory(tmp_path / "m", model)
+    loaded = load_memory(tmp_path / "m")
     assert loaded.config == model.config
     assert torch.equal(loaded.stats.z_low, torch.arange(5.0))
     one, other = (m.unroll(z, action, m.initial_state(B)) for m in (model, loaded))
     assert torch.equal(one.mean, other.mean)
-    save(tmp_path / "v.pt", {"kind": "vae"})
+    save(tmp_path / "v", {}, {"kind": "vae"})
     with pytest.raises(CheckpointError, match="'vae', not an M"):
-        load_memory(tmp_path / "v.pt")
+        load_memory(tmp_path / "v")
 
 
 @pytest.mark.parametrize(

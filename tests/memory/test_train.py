@@ -14,8 +14,9 @@ import torch
 
 from tests.memory.worlds import SMALL, make_store, model_bytes, train, walk, walks
 from tests.runs import Killed, Recorder
+from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.files import load_memory
-from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.open_loop import open_loop
 from worldmodels.memory.train import clip_each_member
 from worldmodels.memory.validate import validate

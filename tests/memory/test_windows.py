@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.memory.worlds import counting, make_store
-from worldmodels.memory.windows import Lanes, LatentBatch, split_episodes, walk_through
+from worldmodels.memory.windows import Lanes, LatentBatch, resident, split_episodes, walk_through
 
 LENGTHS = [3, 17, 8, 1, 25, 10]
 STREAM = (0, "test")
@@ -142,7 +142,7 @@ def test_a_split_has_two_sides_where_it_can(tmp_path):
 
 
 def test_columns_in_a_devices_memory_give_the_same_windows(store):
-    resident, streamed = lanes(store.on(torch.device("cpu"))), lanes(store)
-    for ours, theirs in zip(batches(resident, 12), batches(streamed, 12), strict=True):
+    moved, streamed = lanes(resident(store, torch.device("cpu"))), lanes(store)
+    for ours, theirs in zip(batches(moved, 12), batches(streamed, 12), strict=True):
         assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
     assert store.nbytes == sum(column.nbytes for column in (store.mu, store.logvar, store.action)) + 6 * sum(LENGTHS)

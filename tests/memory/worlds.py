@@ -7,8 +7,9 @@ import torch
 
 from tests.runs import every
 from worldmodels.common.checkpoint import Scratch
+from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.files import save_memory
-from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.train import train_memory
 from worldmodels.records import LatentEpisode
 from worldmodels.vision.base import LOGVAR_EXACT

@@ -50,7 +50,7 @@ def test_a_figure_shows_its_arrays_and_nothing_else(tmp_path: Path, name: str) -
 
 
 def test_no_version_and_no_time_in_the_file(tmp_path: Path) -> None:
-    DRAWINGS["learning_curves"][0](tmp_path / "a.png")
+    DRAWINGS["open_loop_error"][0](tmp_path / "a.png")
     data = (tmp_path / "a.png").read_bytes()
     assert b"tEXt" not in data and b"tIME" not in data
 

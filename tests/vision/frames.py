@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from tests.runs import every
 from worldmodels.common.checkpoint import Scratch
+from worldmodels.vision.config import VAEConfig
 from worldmodels.vision.files import save_vision
 from worldmodels.vision.train import train_vision
-from worldmodels.vision.vae import VAE, VAEConfig
+from worldmodels.vision.vae import VAE
 
 SMALL = VAEConfig(z_dim=4, width=2, learning_rate=1e-2, free_bits=0.0, batch_size=4, epochs=2)
 

@@ -1,7 +1,7 @@
 """V on disk."""
 
+import numpy as np
 import pytest
-import torch
 
 from tests.vision.frames import SMALL, squares
 from worldmodels.common import checkpoint
@@ -15,24 +15,24 @@ NORMALISER = fit_normaliser({"mean": [1.0, 2.0], "std": [3.0, 4.0], "binary": []
 
 @pytest.mark.parametrize(
     ("vision", "obs"),
-    [(VAE(SMALL), torch.from_numpy(squares(2))), (NORMALISER, torch.tensor([[0.5, -3.0]]))],
+    [(VAE(SMALL), squares(2)), (NORMALISER, np.array([[0.5, -3.0]], np.float32))],
     ids=["vae", "normaliser"],
 )
 def test_round_trip_and_stable_bytes(tmp_path, vision, obs):
-    save_vision(tmp_path / "a.pt", vision)
-    loaded = load_vision(tmp_path / "a.pt")
+    save_vision(tmp_path / "a", vision)
+    loaded = load_vision(tmp_path / "a")
     assert type(loaded) is type(vision)
     assert loaded.z_dim == vision.z_dim
-    assert not loaded.training
-    with torch.no_grad():
-        torch.testing.assert_close(loaded.encode(obs), vision.encode(obs), rtol=0, atol=0)
-    save_vision(tmp_path / "b.pt", loaded)
-    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    assert not getattr(loaded, "training", False)
+    for read, written in zip(loaded.encode(obs), vision.encode(obs), strict=True):
+        np.testing.assert_array_equal(read, written)
+    save_vision(tmp_path / "b", loaded)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_what_is_no_v_is_refused(tmp_path):
-    checkpoint.save(tmp_path / "m.pt", {"kind": "mdnrnn"})
+    checkpoint.save(tmp_path / "m", {}, {"kind": "mdnrnn"})
     with pytest.raises(CheckpointError, match="'mdnrnn', not a V"):
-        load_vision(tmp_path / "m.pt")
+        load_vision(tmp_path / "m")
     with pytest.raises(CheckpointError, match="no such"):
-        load_vision(tmp_path / "absent.pt")
+        load_vision(tmp_path / "absent")

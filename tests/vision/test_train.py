@@ -15,7 +15,7 @@ from tests.runs import Killed, Recorder
 from tests.vision.frames import SMALL, Squares, model_bytes, train
 from worldmodels.common.params import ParamError, parse_section
 from worldmodels.training import TrainingError
-from worldmodels.vision.vae import VAEConfig
+from worldmodels.vision.config import VAEConfig
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,8 @@ from torch.distributions import Normal, kl_divergence
 from tests.vision.frames import SMALL, squares
 from worldmodels.vision import loss as objective
 from worldmodels.vision.base import LOGVAR_EXACT, float_to_frames, frames_to_float, sample_z
-from worldmodels.vision.vae import VAE, VAEConfig, one_pixel_deconv
+from worldmodels.vision.config import VAEConfig
+from worldmodels.vision.vae import VAE, one_pixel_deconv
 
 
 @pytest.fixture
@@ -29,12 +30,13 @@ def test_the_paper_s_number_of_parameters():
 
 
 def test_shapes_types_and_ranges(vae):
-    mu, logvar = vae.encode(torch.from_numpy(squares(3)))
+    mu, logvar = vae.encode(squares(3))
     assert mu.shape == logvar.shape == (3, vae.z_dim)
-    assert mu.dtype == logvar.dtype == torch.float32
-    pixels = vae.decode(10 * mu)
+    assert mu.dtype == logvar.dtype == np.float32
+    pixels = vae.pixels_of(torch.from_numpy(10 * mu))
     assert pixels.shape == (3, 3, 64, 64)
     assert 0 <= pixels.min() < pixels.max() <= 1
+    np.testing.assert_array_equal(vae.decode(10 * mu), float_to_frames(pixels.detach()))
 
 
 def test_one_pixel_deconv_is_the_deconvolution(rng):

@@ -5,9 +5,9 @@ the stage's result depends on. A stage that was killed finds it and goes on; a s
 """
 
 import hashlib
-import io
 import json
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,9 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from worldmodels.common.params import UserError
+
+_ABOUT = "about"  # one key: the format does not order several
 
 
 class CheckpointError(UserError):
@@ -50,24 +53,31 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def save(path: Path, content: Mapping[str, Any]) -> None:
-    """Save tensors and plain values atomically. The same content gives the same bytes whatever the file's name."""
-    buffer = io.BytesIO()  # torch.save to a path would write that path's stem into the archive
-    torch.save(dict(content), buffer)
-    write_bytes(path, buffer.getvalue())
+def save(path: Path, arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> None:
+    """Save arrays in one safetensors file, atomically, with plain values that say what they are.
+
+    The same content gives the same bytes.
+    """
+    from safetensors.numpy import save as serialise  # here, because V and M are trained without files, too
+
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    write_bytes(path, serialise(whole, {_ABOUT: json.dumps(about, sort_keys=True, allow_nan=False)}))
 
 
-def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Load what ``save`` wrote; only tensors and plain values, never code.
+def load(path: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """The arrays and the plain values that ``save`` wrote.
 
     Raises:
         CheckpointError: the file is missing or damaged.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[_ABOUT])  # noqa: SIM118
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint; `dvc repro` or `dvc pull` brings it") from None
-    except Exception as error:
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint ({type(error).__name__}); delete it and rerun") from None
 
 
@@ -106,15 +116,24 @@ class Scratch:
 
     def __init__(self, root: Path, name: str, fingerprint: str) -> None:
         self.folder = root / f"{name}-{fingerprint[:16]}"
-        self._state = self.folder / "state.pt"
+        self._state = self.folder / "state.pickle"
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the saved state, atomically."""
-        save(self._state, state)
+        """Replace the saved state, atomically. A pickle: for this machine, not for sharing."""
+        write_bytes(self._state, pickle.dumps(dict(state)))
 
     def load(self) -> dict[str, Any] | None:
-        """The last saved state, on the CPU; None when there is none."""
-        return load(self._state) if self._state.exists() else None
+        """The last saved state; None when there is none.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        if not self._state.exists():
+            return None
+        try:
+            return pickle.loads(self._state.read_bytes())
+        except (pickle.UnpicklingError, EOFError, ImportError, AttributeError) as error:
+            raise CheckpointError(f"{self._state}: damaged ({type(error).__name__}); delete its folder") from None
 
     def clear(self) -> None:
         """Delete the folder: the stage has succeeded."""

@@ -3,16 +3,10 @@
 Sums, states, losses and all that is stored are float32 on every device; only products may be done in other numbers.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Precision = Literal["auto", "float32", "bfloat16"]
-"""``auto`` is bfloat16 where the hardware multiplies it natively, float32 elsewhere.
-
-It asks what the machine can do and times nothing, so a machine always gives the same answer, and the same bytes.
-"""
+from worldmodels.common.params import Precision
 
 
 def product_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -10,7 +10,7 @@ A configuration dataclass stands beside what it configures and is declared
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, dataclass_transform
 
 if TYPE_CHECKING:
     import pydantic
@@ -32,6 +32,11 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["auto", "float32", "bfloat16"]
+"""``auto`` is bfloat16 where the hardware multiplies it natively, float32 elsewhere.
+
+It asks what the machine can do and times nothing, so a machine always gives the same answer, and the same bytes.
+"""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))

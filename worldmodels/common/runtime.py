@@ -1,19 +1,22 @@
-"""Where and with how many hands the work is done: nothing here changes a result, or makes one stale."""
+"""Where the work is done, and by how many processes: nothing here changes a result, or makes one stale."""
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
-import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
 from worldmodels.common import cluster
 from worldmodels.common.params import Natural, ParamError, Positive, UserError, settings
 from worldmodels.common.progress import progress_bar
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,12 +47,14 @@ class RuntimeConfig:
     backend: Literal["loky", "ray", "threading"] = "loky"
     task_timeout: Positive = 3600.0
 
-    def torch_device(self) -> torch.device:
+    def torch_device(self) -> "torch.device":
         """The device to use.
 
         Raises:
             ParamError: an accelerator that this machine lacks was asked for.
         """
+        import torch  # here, because not every stage computes with it
+
         available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if self.device == "auto":
             return torch.device("cuda" if available["cuda"] else "cpu")
@@ -58,13 +63,15 @@ class RuntimeConfig:
             raise ParamError(f"runtime.device = '{self.device}': this machine has none; accepted here: auto, {here}")
         return torch.device(self.device)
 
-    def check_backend(self) -> None:
-        """Find out whether the backend is there, before work is done for it.
+    def check(self) -> None:
+        """Find out whether the device and the backend are there, before work is done for them.
 
         Raises:
-            ParamError: Ray was asked for and is not installed.
-            UserError: nobody answers at RAY_ADDRESS.
+            ParamError: an accelerator that this machine lacks was asked for, or Ray, which is not installed.
+            UserError: no Ray cluster answers at RAY_ADDRESS.
         """
+        if self.device not in ("auto", "cpu"):
+            self.torch_device()
         if self.backend == "ray":
             cluster.check()
 
@@ -89,7 +96,7 @@ def run_tasks(
 
     Raises:
         WorkerError: a worker died, or gave no answer within ``runtime.task_timeout``.
-        UserError: as ``runtime.check_backend``.
+        UserError: as ``runtime.check``.
     """
     if not tasks:
         return
@@ -127,6 +134,9 @@ def _on_this_machine(function: Callable[[T], R], tasks: Sequence[T], runtime: Ru
 
 
 def _single_threaded(function: Callable[[T], R], task: T) -> R:
+    torch = sys.modules.get("torch")  # whoever computes with it was imported with its function
+    if torch is None:
+        return function(task)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -8,9 +8,12 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 _BLOCK = 2**27  # seeds per role; Gymnasium's generators take any of them, ALE takes them modulo 2^31
 
@@ -36,14 +39,18 @@ def numpy_rng(seed: int, *path: str | int) -> np.random.Generator:
     return np.random.default_rng(stream_seed(seed, *path))
 
 
-def torch_rng(seed: int, *path: str | int, device: str | torch.device = "cpu") -> torch.Generator:
-    """Torch generator of the stream named by ``path``."""
-    return torch.Generator(device=device).manual_seed(stream_seed(seed, *path))
+def torch_rng(seed: int, *path: str | int) -> "torch.Generator":
+    """Torch generator, on the CPU, of the stream named by ``path``."""
+    import torch  # here, because not everybody who draws numbers needs it
+
+    return torch.Generator().manual_seed(stream_seed(seed, *path))
 
 
 @contextmanager
 def torch_init(seed: int, *path: str | int) -> Iterator[None]:
     """Layers made inside get their initial weights from the named stream; the global generator is left as it was."""
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, *path))
         yield

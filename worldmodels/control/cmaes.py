@@ -6,7 +6,6 @@ Source: Hansen, "The CMA Evolution Strategy: A Tutorial", 2016.
 """
 
 import math
-import pickle
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from worldmodels.control.config import MIN_POPSIZE
 
 
 class CMAES:
-    """A search that maximises. N parameters, P candidates a generation.
+    """A search that maximises. N parameters, P candidates a generation. It can be pickled between a tell and an ask.
 
     Args:
         mean: (N,) where the search starts.
@@ -73,17 +72,6 @@ class CMAES:
         worst = returns[finite].min() if finite.any() else 0.0
         self._search.tell(list(solutions), (-np.where(finite, returns, worst)).tolist())  # pycma minimises
         return int((~finite).sum())
-
-    def to_bytes(self) -> bytes:
-        """The whole state, between a tell and the next ask. A pickle: for this machine's scratch, not for sharing."""
-        return pickle.dumps(self._search)
-
-    @classmethod
-    def from_bytes(cls, state: bytes) -> "CMAES":
-        """The search that ``to_bytes`` stored."""
-        search = cls.__new__(cls)
-        search._search = pickle.loads(state)
-        return search
 
 
 class _Normal:

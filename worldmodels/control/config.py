@@ -47,3 +47,29 @@ class ControllerConfig:
     def __post_init__(self) -> None:
         if self.popsize < MIN_POPSIZE:
             raise ValueError(f"popsize = {self.popsize}: CMA-ES needs at least {MIN_POPSIZE}")
+
+
+@settings
+class EvaluateConfig:
+    """The evaluation.
+
+    Attributes:
+        episodes: held-out episodes, on the same seeds in every run.
+        episodes_per_task: episodes that one worker plays side by side.
+        dream_rollouts: dreams of each controller whose dream return is asked for.
+        check_controllers: the dream check takes so many random controllers, and so many samples of the last search,
+            besides each round's best.
+        check_episodes: real episodes of each controller of the dream check.
+        videos: videos of the agent; 0: none.
+        env_id: Gymnasium id of the environment that the score is taken in, where it is not the one trained in; empty:
+            the same one. The agent's and the random policy's episodes and the videos are played there; the dream check
+            is not, since a dream can only be as good as what it models.
+    """
+
+    episodes: Count = 100
+    episodes_per_task: Count = 10
+    dream_rollouts: Count = 64
+    check_controllers: Natural = 8
+    check_episodes: Count = 8
+    videos: Natural = 0
+    env_id: str = ""

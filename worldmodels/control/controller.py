@@ -1,22 +1,28 @@
-"""C: a small function from features [z, h] to an action, for many candidates at once."""
+"""C: a linear map from features [z, h] to an action, for many candidates at once."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import torch
-from torch import Tensor
-from torch.nn.functional import one_hot
+import numpy as np
+from numpy.typing import NDArray
 
 from worldmodels.common import checkpoint
+from worldmodels.common.arrays import module_of
 from worldmodels.control.config import ControllerConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", NDArray[np.float32], "Tensor")
 
 KIND = "controller"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Controller:
-    """The shape of C, a linear map (eq. 1). Its N parameters are an argument of ``act``: rows of ``solutions``.
+    """The shape of C (eq. 1). Its N parameters are an argument of ``act``: rows of ``solutions``.
 
     Attributes:
         feature_dim, action_dim: F, and A of the encoded action.
@@ -37,7 +43,7 @@ class Controller:
 
         Args:
             z_dim: Z.
-            rnn_dim: D, width of M's hidden state h; of no account when ``config.features`` is ``z``.
+            rnn_dim: D, width of M's hidden state h; not used when ``config.features`` is ``z``.
             action: the environment's kind of action.
             action_dim: A, width of an encoded action.
         """
@@ -49,23 +55,24 @@ class Controller:
         """N: weights and biases."""
         return (self.feature_dim + 1) * self.action_dim
 
-    def act(self, solutions: Tensor, features: Tensor) -> Tensor:
-        """Encoded actions: one-hot of the largest output, or tanh in [-1, 1].
+    def act(self, solutions: Array, features: Array) -> Array:
+        """Encoded actions: one-hot of the largest output, or tanh in [-1, 1]. Takes and gives arrays or tensors.
 
         Args:
-            solutions: (P, N) float, one candidate a row.
-            features: (P, R, F) float, what candidate p sees in its R rollouts.
+            solutions: (P, N) float32, one candidate a row.
+            features: (P, R, F) float32, what candidate p sees in its R rollouts.
 
         Returns:
-            (P, R, A) float.
+            (P, R, A) float32.
         """
-        weight, bias = solutions.split((self.feature_dim * self.action_dim, self.action_dim), dim=1)
-        weight = weight.reshape(-1, self.feature_dim, self.action_dim)  # (P, F, A)
+        xp = module_of(features)
+        weight = solutions[:, : -self.action_dim].reshape(-1, self.feature_dim, self.action_dim)  # (P, F, A)
+        bias = solutions[:, -self.action_dim :, None]  # (P, A, 1)
         # as columns: with so few outputs a product of rows is four times slower
-        x = torch.baddbmm(bias[..., None], weight.mT.contiguous(), features.mT).mT  # eq. (1): a = W_c [z h] + b_c
+        output = (weight.mT @ features.mT + bias).mT  # (P, R, A), eq. (1): a = W_c [z h] + b_c
         if self.action == "discrete":
-            return one_hot(x.argmax(-1), x.shape[-1]).to(x.dtype)
-        return torch.tanh(x)
+            return xp.eye(self.action_dim, dtype=output.dtype, device=output.device)[output.argmax(-1)]
+        return xp.tanh(output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,26 +90,36 @@ class TrainedController:
     """
 
     controller: Controller
-    best: Tensor
-    samples: Tensor
-    lineage: Tensor
+    best: NDArray[np.float32]
+    samples: NDArray[np.float32]
+    lineage: NDArray[np.float32]
     validation_return: float
     env_steps: int
 
     def save(self, path: Path) -> None:
         """Write it, atomically."""
-        content: dict[str, Any] = {name: getattr(self, name) for name in ("best", "samples", "lineage")}
-        content |= {"validation_return": self.validation_return, "env_steps": self.env_steps}
-        checkpoint.save(path, {"kind": KIND, "controller": asdict(self.controller), **content})
+        checkpoint.save(path, *self.pack())
+
+    def pack(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        """It as arrays, and plain values that say what it is."""
+        about = {"kind": KIND, "controller": asdict(self.controller)}
+        about |= {"validation_return": self.validation_return, "env_steps": self.env_steps}
+        return {name: getattr(self, name) for name in ("best", "samples", "lineage")}, about
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> "TrainedController":
+        """The inverse of ``pack``."""
+        values = {name: about[name] for name in ("validation_return", "env_steps")}
+        return cls(controller=Controller(**about["controller"]), **arrays, **values)
 
 
-def load_controller(path: Path, device: str | torch.device = "cpu") -> TrainedController:
+def load_controller(path: Path) -> TrainedController:
     """The controller that a search left at ``path``.
 
     Raises:
         CheckpointError: the file is missing, damaged, or something else.
     """
-    content = checkpoint.load(path, device)
-    if content.pop("kind", None) != KIND:
-        raise checkpoint.CheckpointError(f"{path}: not a controller")
-    return TrainedController(**{**content, "controller": Controller(**content["controller"])})
+    arrays, about = checkpoint.load(path)
+    if about.get("kind") != KIND:
+        raise checkpoint.CheckpointError(f"{path}: holds {about.get('kind')!r}, not a controller")
+    return TrainedController.unpack(arrays, about)

@@ -1,18 +1,17 @@
-"""What a policy is worth in the real environment, and what the dream says of the same controllers."""
+"""What a policy is worth in the real environment."""
 
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.common.params import Count, Natural, ParamError, settings
+from worldmodels.common.params import ParamError
 from worldmodels.common.runtime import RuntimeConfig, run_tasks
-from worldmodels.common.seeding import Role, numpy_rng
-from worldmodels.control.fitness import Fitness
+from worldmodels.common.seeding import numpy_rng
+from worldmodels.control.config import EvaluateConfig
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.policy import Policy
@@ -23,32 +22,6 @@ from worldmodels.records import EvalResult
 CONFIDENCE = 0.95
 
 SPACES = ("observation", "obs_shape", "action", "action_dim", "action_low", "action_high", "action_start")
-
-
-@settings
-class EvaluateConfig:
-    """The evaluation.
-
-    Attributes:
-        episodes: held-out episodes, on the same seeds in every run.
-        episodes_per_task: episodes that one worker plays side by side.
-        dream_rollouts: dreams of each controller whose dream return is asked for.
-        check_controllers: the dream check takes so many random controllers, and so many samples of the last search,
-            besides each round's best.
-        check_episodes: real episodes of each controller of the dream check.
-        videos: videos of the agent; 0: none.
-        env_id: Gymnasium id of the environment that the score is taken in, where it is not the one trained in; empty:
-            the same one. The agent's and the random policy's episodes and the videos are played there; the dream check
-            is not, since a dream can only be as good as what it models.
-    """
-
-    episodes: Count = 100
-    episodes_per_task: Count = 10
-    dream_rollouts: Count = 64
-    check_controllers: Natural = 8
-    check_episodes: Count = 8
-    videos: Natural = 0
-    env_id: str = ""
 
 
 def scoring_env(env: EnvConfig, config: EvaluateConfig) -> EnvConfig:
@@ -80,21 +53,6 @@ def scoring_spec(env: EnvConfig, config: EvaluateConfig, spec: EnvSpec) -> EnvSp
                 " the spaces have to be the same"
             )
     return scored
-
-
-class DreamCheck(NamedTuple):
-    """Controllers' returns in reality and in the dream.
-
-    Attributes:
-        real, dream: (P,) mean returns.
-        rank_correlation: Spearman's, in [-1, 1]: whether the dream ranks controllers as reality does. 0 where there is
-            no order to compare: fewer than two controllers, or all alike. A controller whose dreams are not finite is
-            left out.
-    """
-
-    real: NDArray[np.float64]
-    dream: NDArray[np.float64]
-    rank_correlation: float
 
 
 def evaluate_policy(
@@ -158,29 +116,3 @@ def _mean_interval(returns: NDArray[np.float64], seed: int) -> tuple[float, floa
         (returns,), np.mean, confidence_level=CONFIDENCE, method="percentile", rng=numpy_rng(seed, "bootstrap")
     ).confidence_interval
     return float(interval.low), float(interval.high)
-
-
-def dream_check(
-    dream: Fitness, solutions: NDArray[np.floating], real_returns: Sequence[float], rollouts: int
-) -> DreamCheck:
-    """Compare controllers' known real returns with their returns in the dream.
-
-    Args:
-        dream: scores in the dream (``DreamFitness``).
-        solutions: (P, N) controllers.
-        real_returns: P mean returns in the real environment.
-        rollouts: dreams of each controller.
-    """
-    real = np.asarray(real_returns, np.float64)
-    dreamt = dream(solutions, rollouts, Role.CHECK).returns.mean(axis=1)
-    return DreamCheck(real, dreamt, _rank_correlation(real, dreamt))
-
-
-def _rank_correlation(real: NDArray[np.float64], dreamt: NDArray[np.float64]) -> float:
-    finite = np.isfinite(dreamt)
-    real, dreamt = real[finite], dreamt[finite]
-    if min(np.unique(real).size, np.unique(dreamt).size) < 2:
-        return 0.0
-    from scipy import stats
-
-    return float(np.asarray(stats.spearmanr(real, dreamt))[0])

@@ -18,7 +18,8 @@ from worldmodels.common.runtime import RuntimeConfig, run_tasks
 from worldmodels.common.seeding import Role, env_seeds, torch_rng
 from worldmodels.control.agent import Agent
 from worldmodels.control.controller import Controller
-from worldmodels.dream.simulator import Dream, DreamConfig
+from worldmodels.dream.config import DreamConfig
+from worldmodels.dream.simulator import Dream
 from worldmodels.dream.state import DreamResult, Noise
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.rollout import Score, score
@@ -128,7 +129,7 @@ class RealFitness:
         return Scores(returns, lengths, int(lengths.sum()))
 
     def _tasks(self, solutions: NDArray[np.floating], seeds: list[int]) -> Iterator["_PlayTask"]:
-        rows = torch.as_tensor(solutions, dtype=torch.float32)
+        rows = np.asarray(solutions, np.float32)
         players = np.repeat(np.arange(len(solutions)), len(seeds))  # (P·R,), candidate by candidate
         games = seeds * len(solutions)
         for i in range(0, len(games), self.episodes_per_task):
@@ -137,7 +138,7 @@ class RealFitness:
 
 
 class _PlayTask(NamedTuple):
-    solutions: Tensor  # (n, N), an episode's each
+    solutions: NDArray[np.float32]  # (n, N), an episode's each
     seeds: list[int]
 
 

@@ -1,11 +1,9 @@
 """The searches that a run of C's evolution plans, and the state that it can be resumed from."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from worldmodels.control.cmaes import CMAES
@@ -49,19 +47,6 @@ class SearchState:
     env_steps: int = 0
     cmaes: CMAES | None = None
     pool: list[Candidate] = field(default_factory=list)
-
-    def state(self) -> dict[str, Any]:
-        """As plain values and tensors."""
-        pool = [(c.value, torch.from_numpy(c.solution), torch.from_numpy(c.samples)) for c in self.pool]
-        cmaes = self.cmaes and torch.frombuffer(bytearray(self.cmaes.to_bytes()), dtype=torch.uint8)
-        return {**vars(self), "pool": pool, "cmaes": cmaes}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> "SearchState":
-        """The inverse of ``state``."""
-        pool = [Candidate(value, solution.numpy(), samples.numpy()) for value, solution, samples in state["pool"]]
-        cmaes = None if state["cmaes"] is None else CMAES.from_bytes(state["cmaes"].numpy().tobytes())
-        return cls(**{**state, "pool": pool, "cmaes": cmaes})
 
 
 def plan(config: ControllerConfig, *, warm: bool) -> list[Search]:

@@ -7,7 +7,6 @@ mean of the search plays fresh validation episodes, and the mean that does best 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from worldmodels.common.checkpoint import Scratch
@@ -69,8 +68,7 @@ class _Run:
     ) -> None:
         self.controller, self.config, self.fitness = controller, config, fitness
         self.seed, self.stream, self.previous, self.checkpointer = seed, stream, previous, checkpointer
-        saved = checkpointer.restore()
-        self.state = SearchState() if saved is None else SearchState.restore(saved)
+        self.state = SearchState(**(checkpointer.restore() or {}))
 
     def run(self) -> TrainedController:
         searches = plan(self.config, warm=self.previous is not None)
@@ -79,7 +77,7 @@ class _Run:
             while self.state.search < len(searches):
                 self._generation(searches[self.state.search])
                 bar.update()
-                self.checkpointer.save(self.state.state())
+                self.checkpointer.save(vars(self.state))
         return self._result(self._final())
 
     def _generation(self, search: Search) -> None:
@@ -102,8 +100,8 @@ class _Run:
     def _begin(self, search: Search) -> CMAES:
         start = np.zeros(self.controller.num_params)
         if search.start == "previous" and self.previous is not None:
-            start = self.previous.best.double().numpy()
-            self._record(self._validate(start, self.previous.samples.double().numpy()))  # to be beaten
+            start = self.previous.best.astype(np.float64)
+            self._record(self._validate(start, self.previous.samples.astype(np.float64)))  # to be beaten
         elif search.start == "best":
             start = self.state.pool[0].solution
         return CMAES(
@@ -152,10 +150,10 @@ class _Run:
         lineage = [] if before is None else [before.lineage, before.best[None]]
         return TrainedController(
             controller=self.controller,
-            best=torch.from_numpy(winner.solution).float(),
-            samples=torch.from_numpy(winner.samples).float(),
+            best=winner.solution.astype(np.float32),
+            samples=winner.samples.astype(np.float32),
             validation_return=winner.value,
-            lineage=torch.cat([torch.zeros(0, self.controller.num_params), *lineage]),
+            lineage=np.concatenate([np.zeros((0, self.controller.num_params), np.float32), *lineage]),
             env_steps=self.state.env_steps + (before.env_steps if before else 0),
         )
 

@@ -11,9 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from worldmodels.common.device import Precision, product_dtype
-from worldmodels.common.params import Count, NonNegative, Positive, settings
+from worldmodels.common.device import product_dtype
 from worldmodels.dream.batch import DreamBatch
+from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.starts import Starts
 from worldmodels.dream.state import DreamResult, DreamState, Noise
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
@@ -22,34 +22,6 @@ Act = Callable[[Tensor, Tensor], Tensor]
 """(solutions (P, N), features (P, R, F)) → encoded actions (P, R, A)."""
 
 COMPACT_EVERY = 16  # steps between two looks for dreams that have ended; a look waits for an accelerator
-
-
-@settings
-class DreamConfig:
-    """How dreams are dreamt.
-
-    Attributes:
-        horizon: steps after which a dream is truncated.
-        temperature: τ of the mixture; above 1 the dream is less certain than M, and harder to exploit.
-        starts: dreams start at recorded episode starts, or at any recorded state.
-        end_on_leaving: a dream that leaves the range of the data terminates there.
-        range_margin: how far beyond the data's range a dream may go, in units of that range, per dimension.
-        precision: of M's matrix products (``worldmodels.common.device``). ``bfloat16`` is up to twice as fast where the
-            hardware has it; the cell state and z stay float32, yet z strays from the other precision's by half a
-            percent of a step.
-        compile: let torch.compile fuse a step. It takes each worker ten seconds at its start and needs a C++
-            compiler on CPUs; it pays in bfloat16 and in searches of an hour.
-        max_batch: most dreams at once, though never less than one candidate's; more are done in turn.
-    """
-
-    horizon: Count = 1000
-    temperature: Positive = 1.0
-    starts: Literal["episode", "any"] = "episode"
-    end_on_leaving: bool = True
-    range_margin: NonNegative = 0.1
-    precision: Precision = "float32"
-    compile: bool = False
-    max_batch: Count = 4096
 
 
 class Dream:

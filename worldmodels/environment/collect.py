@@ -5,50 +5,21 @@ import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from worldmodels.common.checkpoint import Scratch
-from worldmodels.common.params import Count, Fraction, Natural, settings
 from worldmodels.common.progress import progress_bar
 from worldmodels.common.runtime import RuntimeConfig, run_tasks
 from worldmodels.common.seeding import numpy_rng
-from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.config import CollectConfig, EnvConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.manifest import write_manifest
 from worldmodels.environment.policy import Policy
 from worldmodels.environment.rollout import rollout
 from worldmodels.environment.shard import read_field, write_shard
 from worldmodels.records import Episode
-
-
-@settings
-class CollectConfig:
-    """How a round's episodes are collected.
-
-    Attributes:
-        random_episodes: episodes of a round that has no controller yet.
-        controller_episodes: episodes of a round that has one.
-        random_policy: ``uniform``, or ``brownian`` for temporally correlated actions.
-        random_fraction: share of a controller's round that the random policy plays all the same.
-        sample_fraction: share of the controller's episodes played by samples of the search distribution.
-        exploration: how much the controller's actions are disturbed: probability of a random action (discrete), or
-            standard deviation of the noise in encoded units (box).
-        max_steps: steps after which a collected episode is truncated; 0 for the environment's own limit.
-        episodes_per_shard: episodes in a file, and in a worker's task.
-        envs_per_task: episodes played together, so that the networks act on a batch. Sets the memory a worker needs.
-    """
-
-    random_episodes: Count = 100
-    controller_episodes: Count = 100
-    random_policy: Literal["uniform", "brownian"] = "uniform"
-    random_fraction: Fraction = 0.1
-    sample_fraction: Fraction = 0.5
-    exploration: Fraction = 0.1
-    max_steps: Natural = 0
-    episodes_per_shard: Count = 32
-    envs_per_task: Count = 8
 
 
 class _Task(NamedTuple):

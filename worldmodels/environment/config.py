@@ -1,9 +1,9 @@
 """Settings of the real environment."""
 
 from dataclasses import field
-from typing import Any
+from typing import Any, Literal
 
-from worldmodels.common.params import Count, Natural, settings
+from worldmodels.common.params import Count, Fraction, Natural, settings
 
 
 @settings
@@ -51,3 +51,31 @@ def _check_crop(crop: list[int]) -> None:
     top, bottom, left, right = crop
     if not (top < bottom and left < right):
         raise ValueError(f"crop = {crop}: expected top < bottom and left < right")
+
+
+@settings
+class CollectConfig:
+    """How a round's episodes are collected.
+
+    Attributes:
+        random_episodes: episodes of a round that has no controller yet.
+        controller_episodes: episodes of a round that has one.
+        random_policy: ``uniform``, or ``brownian`` for temporally correlated actions.
+        random_fraction: share of a controller's round that the random policy plays all the same.
+        sample_fraction: share of the controller's episodes played by samples of the search distribution.
+        exploration: how much the controller's actions are disturbed: probability of a random action (discrete), or
+            standard deviation of the noise in encoded units (box).
+        max_steps: steps after which a collected episode is truncated; 0 for the environment's own limit.
+        episodes_per_shard: episodes in a file, and in a worker's task.
+        envs_per_task: episodes played together, so that the networks act on a batch. Sets the memory a worker needs.
+    """
+
+    random_episodes: Count = 100
+    controller_episodes: Count = 100
+    random_policy: Literal["uniform", "brownian"] = "uniform"
+    random_fraction: Fraction = 0.1
+    sample_fraction: Fraction = 0.5
+    exploration: Fraction = 0.1
+    max_steps: Natural = 0
+    episodes_per_shard: Count = 32
+    envs_per_task: Count = 8

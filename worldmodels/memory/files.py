@@ -1,23 +1,24 @@
 """M on disk."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from worldmodels.common import checkpoint
 from worldmodels.common.checkpoint import CheckpointError
-from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.config import MDNRNNConfig
+from worldmodels.memory.mdnrnn import MDNRNN
 
 _KIND = "mdnrnn"
-BEST = "best.pt"
 
 
 def save_memory(path: Path, model: MDNRNN) -> None:
     """Save M with its config, units and ranges. The bytes depend on these and the weights alone."""
-    state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-    dims = {"z_dim": model.z_dim, "action_dim": model.action_dim}
-    checkpoint.save(path, {"kind": _KIND, "config": asdict(model.config), **dims, "state": state})
+    checkpoint.save(path, *pack_memory(model))
 
 
 def load_memory(path: Path, device: str | torch.device = "cpu") -> MDNRNN:
@@ -26,9 +27,21 @@ def load_memory(path: Path, device: str | torch.device = "cpu") -> MDNRNN:
     Raises:
         CheckpointError: the file is missing, damaged or no M.
     """
-    content = checkpoint.load(path)
-    if content.get("kind") != _KIND:
-        raise CheckpointError(f"{path}: holds {content.get('kind')!r}, not an M ({_KIND})")
-    model = MDNRNN(MDNRNNConfig(**content["config"]), content["z_dim"], content["action_dim"])
-    model.load_state_dict(content["state"])
-    return model.to(device).eval()
+    weights, about = checkpoint.load(path)
+    if about.get("kind") != _KIND:
+        raise CheckpointError(f"{path}: holds {about.get('kind')!r}, not an M ({_KIND})")
+    return unpack_memory(weights, about).to(device)
+
+
+def pack_memory(model: MDNRNN) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """M as arrays, and plain values that say what it is."""
+    weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+    dims = {"z_dim": model.z_dim, "action_dim": model.action_dim}
+    return weights, {"kind": _KIND, "config": asdict(model.config), **dims}
+
+
+def unpack_memory(weights: Mapping[str, NDArray], about: Mapping[str, Any]) -> MDNRNN:
+    """The inverse of ``pack_memory``; on the CPU, in evaluation mode."""
+    model = MDNRNN(MDNRNNConfig(**about["config"]), about["z_dim"], about["action_dim"])
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    return model.eval()

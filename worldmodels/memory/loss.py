@@ -5,7 +5,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from worldmodels.memory import mixture
-from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig, MDNRNNOutput
+from worldmodels.memory.config import MDNRNNConfig
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput
 from worldmodels.memory.windows import LatentBatch
 
 

@@ -5,6 +5,7 @@ state can be carried from window to window; when its episode is over it takes th
 shuffled order, and every lane is busy in every batch. Only the rows of the batch are read from the store.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -94,6 +95,14 @@ def _rows(column: NDArray | Tensor, row: NDArray) -> Tensor:
     return torch.from_numpy(column[row])
 
 
+def resident(store: LatentStore, device: torch.device) -> LatentStore:
+    """The same store with its columns as tensors in the memory of ``device``, to draw windows from."""
+    moved = copy.copy(store)
+    for name in ("mu", "logvar", "action", "reward", "terminated", "truncated"):
+        setattr(moved, name, torch.tensor(getattr(store, name), device=device))
+    return moved
+
+
 class Lanes:
     """The endless stream of training batches.
 
@@ -143,15 +152,15 @@ class Lanes:
         return batch
 
     def state(self) -> dict[str, Any]:
-        """All that ``resume`` needs, as tensors and numbers."""
+        """All that ``resume`` needs."""
         arrays = {"drawn": self._drawn, "episode": self._episode, "offset": self._offset, "fresh": self._fresh}
-        return {"batches": self._batches} | {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        return {"batches": self._batches} | {name: array.copy() for name, array in arrays.items()}
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on where ``state`` was taken."""
         self._batches = state["batches"]
-        self._drawn, self._episode = state["drawn"].numpy().copy(), state["episode"].numpy().copy()
-        self._offset, self._fresh = state["offset"].numpy().copy(), state["fresh"].numpy().copy()
+        self._drawn, self._episode = state["drawn"].copy(), state["episode"].copy()
+        self._offset, self._fresh = state["offset"].copy(), state["fresh"].copy()
 
     def _advance(self) -> None:
         self._offset = self._offset + self._sequence_length

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.control.agent import Agent
@@ -19,7 +20,7 @@ from worldmodels.report.frames import Frame, annotate, hold_last, side_by_side, 
 from worldmodels.report.play import Shot, play, playing_speed
 from worldmodels.report.states import draw_state
 from worldmodels.report.video import write_video
-from worldmodels.vision.base import Vision, float_to_frames
+from worldmodels.vision.base import Vision
 
 
 def film_agent(path: Path, env_config: EnvConfig, agent: Agent, seed: int) -> None:
@@ -40,7 +41,7 @@ def film_dream(
     vision: Vision,
     dream: Dream,
     controller: Controller,
-    solution: Tensor,
+    solution: NDArray[np.float32],
     seed: int,
 ) -> None:
     """The same controller from the same start in reality and in member 0's dream, side by side, each on its own.
@@ -66,17 +67,24 @@ def _captioned(shot: Shot) -> Frame:
 
 
 def _dreamed(
-    spec: EnvSpec, vision: Vision, dream: Dream, controller: Controller, solution: Tensor, obs: np.ndarray, seed: int
+    spec: EnvSpec,
+    vision: Vision,
+    dream: Dream,
+    controller: Controller,
+    solution: NDArray[np.float32],
+    obs: NDArray,
+    seed: int,
 ) -> Iterator[Frame]:
     """The dream that starts at the observation ``obs``, frame by frame, until it terminates or is truncated."""
     with torch.inference_mode():
-        mu, _ = vision.encode(torch.as_tensor(obs)[None])
+        mu = torch.from_numpy(vision.encode(np.asarray(obs)[None])[0])  # (1, Z)
         state = dream.reset(mu.expand(dream.ensemble_size, 1, -1))
         yield annotate(_drawn(spec, vision, mu), 0, 0.0)
+        solutions = torch.from_numpy(solution).expand(dream.ensemble_size, -1)
         generator = torch.Generator().manual_seed(seed)
         total = 0.0
         for step in range(1, dream.config.horizon + 1):
-            action = controller.act(solution.expand(dream.ensemble_size, -1), dream.features(state))  # (E, 1, A)
+            action = controller.act(solutions, dream.features(state))  # (E, 1, A)
             noise = Noise.draw((dream.ensemble_size, 1), dream.z_dim, generator)
             state, reward, terminated = dream.step(state, action, noise)
             total += float(reward[0, 0])
@@ -87,7 +95,5 @@ def _dreamed(
 
 def _drawn(spec: EnvSpec, vision: Vision, z: Tensor) -> Frame:
     """What z (1, Z) stands for, as a picture."""
-    decoded = vision.decode(z)
-    if spec.observation == "state":
-        return draw_state(decoded[0].cpu().numpy(), spec.id)
-    return upscale(float_to_frames(decoded)[0])
+    decoded = vision.decode(z.numpy())[0]
+    return draw_state(decoded, spec.id) if spec.observation == "state" else upscale(decoded)

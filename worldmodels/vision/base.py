@@ -1,17 +1,24 @@
 """What every V is: observations in, (mu, logvar) out, and back. Also the one way from bytes to numbers and to z."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+
+from worldmodels.common.arrays import module_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", NDArray[np.float32], "Tensor")
 
 LOGVAR_EXACT = -60.0  # a logvar at or below this means: no noise, z = mu to the last bit
 
 
-class Vision(nn.Module, ABC):
+class Vision(ABC):
     """V: ``VAE`` for frames, ``StateNormaliser`` for states; the rest of the project need not know which.
 
     Attributes:
@@ -23,16 +30,20 @@ class Vision(nn.Module, ABC):
     z_dim: int
 
     @abstractmethod
-    def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """(mu, logvar), both (B, Z) float32, of raw observations: (B, 64, 64, 3) uint8, or (B, S) float32."""
+    def encode(self, obs: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(mu, logvar), both (B, Z) float32, of observations: (B, 64, 64, 3) uint8, or (B, S) float32."""
 
     @abstractmethod
-    def decode(self, z: Tensor) -> Tensor:
-        """(B, Z) to frames (B, 3, 64, 64) in [0, 1], or to states (B, S) in the environment's units."""
+    def decode(self, z: NDArray[np.float32]) -> NDArray:
+        """(B, Z) float32 to observations: frames (B, 64, 64, 3) uint8, or states (B, S) float32."""
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Plain values that make the same module again, weights aside."""
+        """Plain values that make the same V again, weights aside."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, NDArray]:
+        """All else that it consists of."""
 
 
 def frames_to_float(frames: Tensor) -> Tensor:
@@ -45,10 +56,14 @@ def frames_to_float(frames: Tensor) -> Tensor:
 
 def float_to_frames(pixels: Tensor) -> NDArray[np.uint8]:
     """(B, 3, 64, 64) in [0, 1] to (B, 64, 64, 3) uint8, for pictures."""
-    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return (pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def sample_z(mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
-    """z ~ N(mu, exp(logvar)) from standard normal ``noise``, all (…, Z); z = mu where logvar is ``LOGVAR_EXACT``."""
-    std = torch.where(logvar > LOGVAR_EXACT, torch.exp(0.5 * logvar), 0.0)
+def sample_z(mu: Array, logvar: Array, noise: Array) -> Array:
+    """z ~ N(mu, exp(logvar)) from standard normal ``noise``, all (…, Z); z = mu where logvar is ``LOGVAR_EXACT``.
+
+    Takes and gives NumPy arrays or tensors.
+    """
+    xp = module_of(mu)
+    std = xp.where(logvar > LOGVAR_EXACT, xp.exp(0.5 * logvar), 0.0)
     return mu + std * noise

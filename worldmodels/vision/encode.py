@@ -1,30 +1,17 @@
-"""From episodes to latents, with memory bounded by one episode, and from frames to what V makes of them."""
+"""From episodes to latents, with memory bounded by one episode."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from worldmodels.common.device import upload
-from worldmodels.common.params import Count, settings
 from worldmodels.common.progress import progress_bar
 from worldmodels.records import Episode, LatentEpisode
-from worldmodels.vision.base import Vision, float_to_frames
+from worldmodels.vision.base import Vision
+from worldmodels.vision.config import EncodeConfig
 from worldmodels.vision.latents import LatentStore, LatentWriter
-
-
-@settings
-class EncodeConfig:
-    """Encoding.
-
-    Attributes:
-        batch_size: observations encoded at once.
-    """
-
-    batch_size: Count = 256
 
 
 def encode_episodes(
@@ -35,7 +22,6 @@ def encode_episodes(
     encode_action: Callable[[NDArray], NDArray],
     spec: Mapping[str, Any],
     source: str,
-    device: torch.device,
     folder: Path,
     total: int | None = None,
 ) -> LatentStore:
@@ -50,11 +36,10 @@ def encode_episodes(
     Raises:
         LatentError: there was no episode.
     """
-    vision = vision.to(device).eval()
     bar = progress_bar(episodes, total=total, desc="encode", unit="episode")
     with LatentWriter(folder, spec=spec, source=source) as writer:
         for episode in bar:
-            mu, logvar = encode_observations(vision, episode.obs, config.batch_size, device)
+            mu, logvar = encode_observations(vision, episode.obs, config.batch_size)
             writer.add(
                 LatentEpisode(
                     mu=mu,
@@ -68,19 +53,10 @@ def encode_episodes(
     return LatentStore(folder)
 
 
-@torch.inference_mode()
 def encode_observations(
-    vision: Vision, obs: NDArray, batch_size: int, device: torch.device
+    vision: Vision, obs: NDArray, batch_size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(mu, logvar), both (N, Z), of raw observations (N, …), ``batch_size`` at a time."""
-    batches = torch.as_tensor(obs).split(batch_size)
-    encoded = [vision.encode(upload(batch, device)) for batch in batches]
-    mu, logvar = (torch.cat(parts).cpu().numpy() for parts in zip(*encoded, strict=True))
+    """(mu, logvar), both (N, Z), of observations (N, …), ``batch_size`` at a time."""
+    encoded = [vision.encode(obs[i : i + batch_size]) for i in range(0, len(obs), batch_size)]
+    mu, logvar = (np.concatenate(parts) for parts in zip(*encoded, strict=True))
     return mu, logvar
-
-
-@torch.inference_mode()
-def reconstruct(vision: Vision, frames: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
-    """What V makes of frames: (N, 64, 64, 3) uint8 to the same, each decoded from its posterior's mean."""
-    mu, _ = vision.to(device).eval().encode(torch.as_tensor(frames).to(device))
-    return float_to_frames(vision.decode(mu))

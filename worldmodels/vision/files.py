@@ -1,39 +1,63 @@
 """V on disk: one file, whichever kind it is."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
+from numpy.typing import NDArray
 
 from worldmodels.common import checkpoint
 from worldmodels.common.checkpoint import CheckpointError
 from worldmodels.vision.base import Vision
+from worldmodels.vision.config import VAEConfig
 from worldmodels.vision.normaliser import StateNormaliser
-from worldmodels.vision.vae import VAE, VAEConfig
 
-BEST = "best.pt"
+if TYPE_CHECKING:
+    import torch
 
 
 def save_vision(path: Path, vision: Vision) -> None:
     """Save V with its settings. The bytes depend on the weights and settings alone, not on the device."""
-    state = {
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in vision.state_dict().items()
-    }
-    checkpoint.save(path, {"kind": vision.kind, "config": vision.settings(), "state": state})
+    checkpoint.save(path, *pack_vision(vision))
 
 
-def load_vision(path: Path, device: str | torch.device = "cpu") -> Vision:
+def load_vision(path: Path, device: "str | torch.device" = "cpu") -> Vision:
     """V as it was saved, on ``device``, in evaluation mode.
 
     Raises:
         CheckpointError: the file is missing, damaged or no V.
     """
-    content = checkpoint.load(path)
-    if content.get("kind") == VAE.kind:
-        vision = VAE(VAEConfig(**content["config"]))
-    elif content.get("kind") == StateNormaliser.kind:
-        vision = StateNormaliser(**content["config"])
-    else:
-        raise CheckpointError(f"{path}: holds {content.get('kind')!r}, not a V (vae or normaliser)")
-    vision.load_state_dict(content["state"])
-    return vision.to(device).eval()
+    weights, about = checkpoint.load(path)
+    try:
+        return unpack_vision(weights, about, device)
+    except KeyError:
+        raise CheckpointError(f"{path}: holds {about.get('kind')!r}, not a V (vae or normaliser)") from None
+
+
+def pack_vision(vision: Vision) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """V as arrays, and plain values that say what it is."""
+    return vision.weights(), {"kind": vision.kind, "config": vision.settings()}
+
+
+def unpack_vision(
+    weights: Mapping[str, NDArray], about: Mapping[str, Any], device: "str | torch.device" = "cpu"
+) -> Vision:
+    """The inverse of ``pack_vision``.
+
+    Raises:
+        KeyError: ``about`` tells of something else.
+    """
+    makers = {"vae": _make_vae, "normaliser": _make_normaliser}
+    return makers[about["kind"]](weights, about["config"], device)
+
+
+def _make_normaliser(weights: Mapping[str, NDArray], config: Mapping[str, Any], device: "str | torch.device") -> Vision:  # noqa: ARG001
+    return StateNormaliser(**weights, **config)
+
+
+def _make_vae(weights: Mapping[str, NDArray], config: Mapping[str, Any], device: "str | torch.device") -> Vision:
+    from worldmodels.vision.vae import VAE  # here, because a state environment does without torch
+
+    vae = VAE(VAEConfig(**config))
+    vae.load_weights(weights)
+    return vae.to(device).eval()

@@ -10,7 +10,6 @@
 The columns are memory-mapped on reading and streamed on writing, so memory stays bounded however long the run was.
 """
 
-import copy
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,6 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from worldmodels.common.checkpoint import file_digest, write_json
@@ -115,13 +113,6 @@ class LatentStore:
     def nbytes(self) -> int:
         """Size of all columns, in bytes."""
         return sum(getattr(self, name).nbytes for name in (*_OBSERVATION_COLUMNS, *_STEP_COLUMNS))
-
-    def on(self, device: torch.device) -> "LatentStore":
-        """The same store with its columns as tensors in the memory of ``device``, to draw windows from."""
-        resident = copy.copy(self)
-        for name in (*_OBSERVATION_COLUMNS, *_STEP_COLUMNS):
-            setattr(resident, name, torch.tensor(getattr(self, name), device=device))
-        return resident
 
     def episodes(self) -> Iterator[LatentEpisode]:
         """All episodes, in the order they were written."""

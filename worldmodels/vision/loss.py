@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from worldmodels.vision.vae import VAEConfig
+from worldmodels.vision.config import VAEConfig
 
 
 def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:

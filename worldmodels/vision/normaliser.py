@@ -3,43 +3,43 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from worldmodels.vision.base import LOGVAR_EXACT, Vision
 
-STD_FLOOR = 1e-3  # a dimension that hardly varies in the data must not become a magnifying glass
+STD_FLOOR = 1e-3  # noise in a dimension that hardly varies in the data is not to be blown up
 
 
 class StateNormaliser(Vision):
     """z = (x - mean) / std, exactly; binary dimensions are left as they are, 0 or 1.
 
-    Attributes:
-        mean, std: (S,) float32 in the environment's units. On binary dimensions they are 0 and 1.
+    Args:
+        mean, std: (S,) float32 in the environment's units; 0 and 1 on binary dimensions.
     """
 
     kind = "normaliser"
-    mean: Tensor
-    std: Tensor
 
-    def __init__(self, z_dim: int) -> None:
-        super().__init__()
-        self.z_dim = z_dim
-        self.register_buffer("mean", torch.zeros(z_dim))
-        self.register_buffer("std", torch.ones(z_dim))
+    def __init__(self, mean: NDArray[np.float32], std: NDArray[np.float32]) -> None:
+        self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+        self.z_dim = len(self.mean)
 
-    def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """States (B, S) float32 to (mu, logvar), both (B, S) float32; logvar is ``LOGVAR_EXACT``."""
-        mu = (obs.float() - self.mean) / self.std
-        return mu, torch.full_like(mu, LOGVAR_EXACT)
+    def encode(self, obs: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """States (B, S) to (mu, logvar), both (B, S) float32; logvar is ``LOGVAR_EXACT``."""
+        mu = (np.asarray(obs, np.float32) - self.mean) / self.std
+        return mu, np.full_like(mu, LOGVAR_EXACT)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, S) to states (B, S) in the environment's units."""
         return z * self.std + self.mean
 
     def settings(self) -> dict[str, Any]:
-        """The number of dimensions."""
-        return {"z_dim": self.z_dim}
+        """None: the weights say it all."""
+        return {}
+
+    def weights(self) -> dict[str, NDArray]:
+        """``mean`` and ``std``."""
+        return {"mean": self.mean, "std": self.std}
 
 
 def fit_normaliser(statistics: Mapping[str, Any]) -> StateNormaliser:
@@ -49,10 +49,8 @@ def fit_normaliser(statistics: Mapping[str, Any]) -> StateNormaliser:
         statistics: ``mean`` and ``std``, a number per dimension in the environment's units, and ``binary``, the
             indices of the dimensions that are only ever 0 or 1.
     """
-    normaliser = StateNormaliser(len(statistics["mean"]))
-    normaliser.mean.copy_(torch.tensor(statistics["mean"]))
-    normaliser.std.copy_(torch.tensor(statistics["std"])).clamp_(min=STD_FLOOR)
+    mean = np.array(statistics["mean"], np.float32)
+    std = np.maximum(np.array(statistics["std"], np.float32), np.float32(STD_FLOOR))
     binary = list(statistics["binary"])
-    normaliser.mean[binary] = 0.0
-    normaliser.std[binary] = 1.0
-    return normaliser
+    mean[binary], std[binary] = 0.0, 1.0
+    return StateNormaliser(mean, std)

@@ -12,8 +12,9 @@ from worldmodels.common.device import upload
 from worldmodels.common.seeding import torch_init, torch_rng
 from worldmodels.training import Log, Metrics, Schedule, TrainingError, fit
 from worldmodels.vision.base import Vision, frames_to_float
+from worldmodels.vision.config import VAEConfig
 from worldmodels.vision.loss import vae_loss
-from worldmodels.vision.vae import VAE, VAEConfig
+from worldmodels.vision.vae import VAE
 
 
 class FrameSource(Protocol):
@@ -61,7 +62,8 @@ def train_vision(
         The V of lowest validation loss at the end of an epoch, in evaluation mode, on ``device``.
 
     Raises:
-        TrainingError: no frames to train or to validate on, or a loss or gradient that is not finite.
+        TrainingError: ``previous`` does not fit, there are no frames to train or to validate on, or a loss or gradient
+            is not finite.
     """
     if not source.batches_per_epoch:
         raise TrainingError("vae: there are no frames to train on; collect more episodes")
@@ -74,6 +76,15 @@ def train_vision(
     )
     fit(learner, schedule, scratch=scratch, log=log, device=device)
     return learner.model
+
+
+def _take_over(vae: VAE, previous: Vision) -> None:
+    try:
+        vae.load_weights(previous.weights())
+    except RuntimeError:
+        raise TrainingError(
+            "vae: the previous round's V has other shapes; give z_dim and width the same values in every round"
+        ) from None
 
 
 class _Learner:
@@ -93,7 +104,7 @@ class _Learner:
         with torch_init(*stream, "vae-weights"):
             self.model = VAE(config)
         if previous is not None:
-            self.model.load_state_dict(previous.state_dict())
+            _take_over(self.model, previous)
         self.model.to(device)
         self.mean_frame = frames_to_float(torch.as_tensor(source.mean_frame, device=device)[None])  # (1, 3, 64, 64)
 

@@ -1,50 +1,21 @@
 """The convolutional VAE of the paper (appendix A.1), on 64×64 RGB frames."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodels.common.device import Precision, autocast
-from worldmodels.common.params import Count, Fraction, NonNegative, Positive, settings
-from worldmodels.vision.base import Vision, frames_to_float, sample_z
+from worldmodels.common.device import autocast, upload
+from worldmodels.vision.base import Vision, float_to_frames, frames_to_float, sample_z
+from worldmodels.vision.config import VAEConfig
 
 
-@settings
-class VAEConfig:
-    """The VAE and its training. Defaults are the paper's where it gives them.
-
-    Attributes:
-        z_dim: latent dimensions.
-        width: channels of the first convolution; the others have 2, 4 and 8 times as many.
-        beta: weight of the KL term.
-        free_bits: nats per latent dimension which the KL of a frame may have without being penalised.
-        foreground_weight: a pixel whose distance from the data's mean frame is d, in [0, 1], counts
-            1 + foreground_weight · d times; 0 counts all pixels alike. Keeps a ball on the screen from being lost.
-        precision: of the convolutions and matrix products, in training and ever after (``worldmodels.common.device``).
-        learning_rate: Adam's.
-        batch_size: frames per update.
-        epochs: passes over the training frames.
-        validation_fraction: share of the episodes that is kept for validation, in [0, 1].
-        grad_clip: largest norm of the gradient; 0 does not clip.
-    """
-
-    z_dim: Count = 32
-    width: Count = 32
-    beta: NonNegative = 1.0
-    free_bits: NonNegative = 0.5
-    foreground_weight: NonNegative = 0.0
-    precision: Precision = "auto"
-    learning_rate: Positive = 1e-4
-    batch_size: Count = 100
-    epochs: Count = 10
-    validation_fraction: Fraction = 0.1
-    grad_clip: NonNegative = 0.0
-
-
-class VAE(Vision):
+class VAE(nn.Module, Vision):
     """V of the paper: 64×64×3 → conv 31, 14, 6, 2 → (mu, logvar) → z → deconv 5, 13, 30, 64 → 64×64×3.
 
     Layers run in ``config.precision``; (mu, logvar), pixels and the loss are float32 whatever it is.
@@ -77,9 +48,21 @@ class VAE(Vision):
         for convolutions in (self.encoder, self.decoder):  # as the frames lie in memory; a tenth to a quarter faster
             convolutions.to(memory_format=torch.channels_last)
 
-    def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.posterior.weight.device
+
+    @torch.inference_mode()
+    def encode(self, obs: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """uint8 frames (B, 64, 64, 3) to (mu, logvar), both (B, Z) float32."""
-        return self.posterior_of(frames_to_float(obs))
+        mu, logvar = self.posterior_of(frames_to_float(upload(torch.from_numpy(obs), self.device)))
+        return mu.cpu().numpy(), logvar.cpu().numpy()
+
+    @torch.inference_mode()
+    def decode(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """(B, Z) to frames (B, 64, 64, 3) uint8."""
+        return float_to_frames(self.pixels_of(torch.from_numpy(z).to(self.device)))
 
     def posterior_of(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, 64, 64) in [0, 1] to (mu, logvar), both (B, Z) float32."""
@@ -88,7 +71,7 @@ class VAE(Vision):
         mu, logvar = both.float().chunk(2, dim=1)
         return mu, logvar
 
-    def decode(self, z: Tensor) -> Tensor:
+    def pixels_of(self, z: Tensor) -> Tensor:
         """(B, Z) to pixels (B, 3, 64, 64) float32 in [0, 1]."""
         with autocast(self.config.precision, z.device):
             small = one_pixel_deconv(self.first_deconv, self.expand(z))  # (B, 4 width, 5, 5)
@@ -98,11 +81,23 @@ class VAE(Vision):
     def forward(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, 64, 64) and standard normal (B, Z) to (reconstruction, mu, logvar)."""
         mu, logvar = self.posterior_of(pixels)
-        return self.decode(sample_z(mu, logvar, noise)), mu, logvar
+        return self.pixels_of(sample_z(mu, logvar, noise)), mu, logvar
 
     def settings(self) -> dict[str, Any]:
         """The configuration as a dict."""
         return asdict(self.config)
+
+    def weights(self) -> dict[str, NDArray]:
+        """The parameters by their names in ``state_dict``."""
+        return {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
+
+    def load_weights(self, weights: Mapping[str, NDArray]) -> None:
+        """Take over what ``weights`` gave.
+
+        Raises:
+            RuntimeError: they have other names or shapes.
+        """
+        self.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
 
 def one_pixel_deconv(layer: nn.ConvTranspose2d, pixel: Tensor) -> Tensor:

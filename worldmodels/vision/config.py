@@ -1,0 +1,46 @@
+"""The settings of V."""
+
+from worldmodels.common.params import Count, Fraction, NonNegative, Positive, Precision, settings
+
+
+@settings
+class VAEConfig:
+    """The VAE and its training. Defaults are the paper's where it gives them.
+
+    Attributes:
+        z_dim: latent dimensions.
+        width: channels of the first convolution; the others have 2, 4 and 8 times as many.
+        beta: weight of the KL term.
+        free_bits: nats per latent dimension which the KL of a frame may have without being penalised.
+        foreground_weight: a pixel whose distance from the data's mean frame is d, in [0, 1], counts
+            1 + foreground_weight · d times; 0 counts all pixels alike. Keeps a ball on the screen from being lost.
+        precision: of the convolutions and matrix products, in training and ever after (``worldmodels.common.device``).
+        learning_rate: Adam's.
+        batch_size: frames per update.
+        epochs: passes over the training frames.
+        validation_fraction: share of the episodes that is kept for validation, in [0, 1].
+        grad_clip: largest norm of the gradient; 0 does not clip.
+    """
+
+    z_dim: Count = 32
+    width: Count = 32
+    beta: NonNegative = 1.0
+    free_bits: NonNegative = 0.5
+    foreground_weight: NonNegative = 0.0
+    precision: Precision = "auto"
+    learning_rate: Positive = 1e-4
+    batch_size: Count = 100
+    epochs: Count = 10
+    validation_fraction: Fraction = 0.1
+    grad_clip: NonNegative = 0.0
+
+
+@settings
+class EncodeConfig:
+    """Encoding.
+
+    Attributes:
+        batch_size: observations encoded at once.
+    """
+
+    batch_size: Count = 256

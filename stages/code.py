@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import one_line_errors
 from stages.common.sources import Sources
+from worldmodels.common.errors import one_line_errors
 from worldmodels.common.params import UserError, read_params
 
 FOLDER = Path("code")

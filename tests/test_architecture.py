@@ -19,7 +19,12 @@ LAYERS = {
     "memory": 2,
     "dream": 3,
     "control": 4,
+    "files": 0,
+    "round": 5,
     "report": 5,
+    "agents": 6,
+    "evaluate": 7,
+    "training": 0,
 }
 PIPELINE = OmegaConf.to_container(OmegaConf.load(ROOT / "dvc.yaml"))
 STAGES: dict[str, dict] = {name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()}  # type: ignore

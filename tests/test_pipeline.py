@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from stages.common.job import RunConfig
 from tests.test_conf import composed
+from worldmodels import Round
+from worldmodels.common.params import load_section
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -110,6 +113,7 @@ def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> 
     assert sorted(ran(repro(folder))) == sorted(expected)
     assert ran(repro(folder)) == ["code"]
     check_results(folder)
+    check_the_packed_agent(folder)
     if env[0] in COUNTING:
         check_where_it_was_scored(folder / "results" / "evaluate")
     params = OmegaConf.load(folder / "params.yaml")
@@ -134,6 +138,27 @@ def check_results(folder: Path) -> None:
         assert (folder / "results" / "evaluate" / "videos" / video).stat().st_size > 1000
     assert not list((folder / ".scratch").glob("*"))
     assert list((folder / "runs").rglob("events.out.tfevents.*"))
+
+
+def check_the_packed_agent(folder: Path) -> None:
+    """Packed, loaded elsewhere and scored on the same seeds it scores the same; the stages' artefacts open by name."""
+    done = run(folder, sys.executable, "-m", "stages.export", "agents/tiny")
+    assert done.returncode == 0, done.stderr
+    recorded = json.loads((folder / "results" / "evaluate" / "metrics.json").read_text())
+    command = [sys.executable, "-m", "worldmodels.evaluate", "agents/tiny", "--episodes", "3"]
+    done = run(folder, *command, "--seed", "0", "--workers", "1", "--video", "agent.mp4")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [recorded]
+    assert (folder / "agent.mp4").read_bytes() == (folder / "results/evaluate/videos/agent-0.mp4").read_bytes()
+    other = json.loads(run(folder, *command, "--seed", "12345").stdout)
+    assert other.keys() == recorded.keys() and other["episodes"] == 3
+    about = json.loads((folder / "agents" / "tiny" / "agent.json").read_text())
+    assert {"params", "lineage", "score", "env", "spec"} <= about.keys()
+    assert set(about["lineage"]["code"]) == {"init", "collect", "vae", "encode", "mdnrnn", "controller", "evaluate"}
+    last = Round(load_section("run", RunConfig, folder / "params.yaml").final_round, folder)
+    assert len(last.episodes) == len(last.latents) > 0
+    assert last.vae.z_dim == last.mdnrnn.z_dim == last.latents.z_dim
+    assert last.controller.controller.action_dim == last.spec.action_dim
 
 
 def check_where_it_was_scored(results: Path) -> None:

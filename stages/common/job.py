@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.errors import one_line_errors
 from worldmodels.common.checkpoint import Scratch, digest, file_digest
+from worldmodels.common.errors import one_line_errors
 from worldmodels.common.params import Natural, UserError, load_section, read_params, settings
 from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.files import RoundFiles

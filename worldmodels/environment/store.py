@@ -21,13 +21,14 @@ class EpisodeStore:
 
     Attributes:
         spec: of the environment.
-        manifests: one per round (``write_manifest``).
+        rounds: the rounds' folders, oldest first. manifests: one per round (``write_manifest``).
         shards: the files.
         shard_lengths: per shard, (n,) steps of its episodes.
         lengths: (N,) steps of every episode.
     """
 
     def __init__(self, folders: list[Path]) -> None:
+        self.rounds = folders
         self.manifests = [read_manifest(folder) for folder in folders]
         if any(manifest["spec"] != self.manifests[0]["spec"] for manifest in self.manifests):
             raise DataError(f"{folders[-1]}: its rounds were collected in different environments; collect them anew")

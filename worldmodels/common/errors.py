@@ -1,4 +1,4 @@
-"""How a program of the pipeline fails: a mistake of the user's is one line, anything else a traceback."""
+"""How a program fails: a mistake of the user's is one line, anything else a traceback."""
 
 import sys
 from collections.abc import Iterator

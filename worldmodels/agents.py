@@ -1,0 +1,123 @@
+"""Trained agents in a folder each: ``agent.json`` and ``weights.safetensors``, all that playing takes."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.common import checkpoint
+from worldmodels.common.params import UserError
+from worldmodels.control.agent import Agent
+from worldmodels.control.controller import Controller
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.make import make_env
+from worldmodels.environment.spec import EnvSpec
+from worldmodels.round import Round
+from worldmodels.vision.files import pack_vision, unpack_vision
+
+ABOUT, WEIGHTS = "agent.json", "weights.safetensors"
+FORMAT = 1
+
+
+class AgentError(UserError):
+    """A folder that holds no agent, or a damaged one."""
+
+
+class TrainedAgent:
+    """V, M and C as a policy of one episode at a time, and the environment it was scored in.
+
+    Attributes:
+        policy: the same for many episodes side by side, as ``evaluate_policy`` takes it.
+        env, spec: the environment's configuration and shape.
+        about: what ``save_agent`` recorded: ``params``, ``lineage`` and ``score`` among it.
+    """
+
+    def __init__(self, policy: Agent, env: EnvConfig, spec: EnvSpec, about: Mapping[str, Any]) -> None:
+        self.policy, self.env, self.spec, self.about = policy, env, spec, about
+
+    def make_env(self, *, render: bool = False) -> gym.Env:
+        """The environment as the agent sees it; with ``render`` its ``render()`` gives RGB frames."""
+        return make_env(self.env, render=render)
+
+    def reset(self, seed: int = 0) -> None:
+        """Begin an episode; ``seed`` is that of the agent's own noise, and in an evaluation the environment's too."""
+        self.policy.begin([seed])
+
+    def act(self, obs: NDArray) -> Any:
+        """The action for an observation of ``make_env``'s environment, in the form that its ``step`` takes."""
+        action = self.policy.act(np.asarray(obs)[None], np.zeros(1, np.int64))[0]
+        return action if action.ndim else int(action)
+
+
+def save_agent(folder: Path, source: Round, env: EnvConfig, spec: EnvSpec, record: Mapping[str, Any]) -> None:
+    """Pack a round's models into ``folder``, whole or not at all; an agent that is there is replaced.
+
+    Args:
+        env, spec: the environment that the agent was scored in.
+        record: plain values to keep beside them: ``params``, ``lineage``, ``score``.
+    """
+    from worldmodels.memory.files import pack_memory  # here, because loading does without where C sees z
+
+    trained = source.controller
+    vae, about_vae = pack_vision(source.vae)
+    mdnrnn, about_mdnrnn = pack_memory(source.mdnrnn)
+    arrays = {f"vae.{name}": array for name, array in vae.items()}
+    arrays |= {f"mdnrnn.{name}": array for name, array in mdnrnn.items()}
+    about = {
+        "format": FORMAT,
+        "env": asdict(env),
+        "spec": spec.to_dict(),
+        "vae": about_vae,
+        "mdnrnn": about_mdnrnn,
+        "controller": asdict(trained.controller),
+        **record,
+    }
+    partial = folder.with_name(f".{folder.name}-partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    checkpoint.save(partial / WEIGHTS, arrays | {"controller.best": trained.best}, {"format": FORMAT})
+    checkpoint.write_json(partial / ABOUT, about)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def load_agent(folder: str | Path) -> TrainedAgent:
+    """The agent that ``save_agent`` packed; on the CPU.
+
+    Raises:
+        AgentError: there is none, or it has another format.
+        CheckpointError: its weights are missing or damaged.
+    """
+    folder = Path(folder)
+    about = _read_about(folder / ABOUT)
+    arrays, _ = checkpoint.load(folder / WEIGHTS)
+    spec, controller = EnvSpec.from_dict(about["spec"]), Controller(**about["controller"])
+    vision = unpack_vision(_part(arrays, "vae"), about["vae"])
+    memory = None
+    if controller.features == "zh":
+        from worldmodels.memory.files import unpack_memory  # here, because a C that sees z does without torch
+
+        memory = unpack_memory(_part(arrays, "mdnrnn"), about["mdnrnn"])
+    policy = Agent(spec, vision, memory, controller, arrays["controller.best"][None], name=folder.name)
+    return TrainedAgent(policy, EnvConfig(**about["env"]), spec, about)
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AgentError(f"{path}: no such agent; `python -m stages.export {path.parent}` makes one") from None
+    except ValueError as error:
+        raise AgentError(f"{path}: damaged ({error}); export the agent again") from None
+    if about.get("format") != FORMAT:
+        raise AgentError(f"{path}: format {about.get('format')}, expected {FORMAT}; export the agent again")
+    return about
+
+
+def _part(arrays: Mapping[str, NDArray], name: str) -> dict[str, NDArray]:
+    return {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}

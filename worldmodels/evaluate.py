@@ -1,0 +1,60 @@
+"""Score a packed agent in the real environment: ``python -m worldmodels.evaluate agents/NAME``.
+
+Prints one line of JSON with the keys of results/evaluate/metrics.json. The score and that of the random policy are of
+the seeds asked for; ``env_steps`` and what the dream said are of the agent's training, as they were exported.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from worldmodels.agents import TrainedAgent, load_agent
+from worldmodels.common.errors import one_line_errors
+from worldmodels.common.runtime import RuntimeConfig
+from worldmodels.control.evaluate import evaluate_policy, summary
+from worldmodels.environment.policy import RandomPolicy
+
+
+def evaluate(agent: TrainedAgent, *, episodes: int = 100, seed: int = 0, workers: int = 0) -> dict[str, Any]:
+    """Metrics of whole episodes, with the environment's own rewards.
+
+    Args:
+        episodes: how many, at least one.
+        seed: of the first; the others follow it. 0 is where the pipeline's own evaluation begins.
+        workers: processes; 0 is one per core. It changes no result.
+    """
+    runtime, seeds = RuntimeConfig(workers=workers), range(seed, seed + episodes)
+    policies = agent.policy, RandomPolicy(agent.spec)
+    result, random = (evaluate_policy(agent.env, policy, seeds, runtime) for policy in policies)
+    metrics = summary(result, agent.spec.solved_return) | {"random_return_mean": float(random.returns.mean())}
+    return {**agent.about["score"]["metrics"], **metrics}
+
+
+def main() -> None:
+    """Score the agent in a folder."""
+    parser = argparse.ArgumentParser(prog="worldmodels.evaluate", description=__doc__)
+    parser.add_argument("agent", type=Path, help="folder of a packed agent")
+    parser.add_argument("--episodes", type=_count, default=100, help="episodes to play (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first episode; the others follow (default: 0)")
+    parser.add_argument("--workers", type=int, default=0, help="processes; 0: one per core (default)")
+    parser.add_argument("--video", type=Path, metavar="FILE", help="an mp4 of the first episode")
+    arguments = parser.parse_args()
+    with one_line_errors():
+        agent = load_agent(arguments.agent)
+        options = {"episodes": arguments.episodes, "seed": arguments.seed, "workers": arguments.workers}
+        print(json.dumps(evaluate(agent, **options)))
+        if arguments.video:
+            from worldmodels.report.films import film_agent  # here, because it takes torch and a second
+
+            film_agent(arguments.video, agent.env, agent.policy, arguments.seed)
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{value}: expected at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    main()

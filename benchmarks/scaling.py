@@ -47,7 +47,8 @@ def composed(env: str) -> dict[str, Any]:
     """The parameters of ``env`` with mode=full."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "params.yaml"
-        compose_and_dump(str(path), os.path.abspath("conf"), None, "config", "", [f"env={env}", "mode=full"])  # noqa: PTH100
+        conf = os.path.abspath("conf")  # noqa: PTH100
+        compose_and_dump(str(path), conf, None, "config", conf, [f"env={env}", "mode=full"])
         return OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[return-value]
 
 

@@ -53,26 +53,34 @@ def check_params(params: Mapping[str, object]) -> dict[str, object]:
             f" sections are {', '.join(sorted(expected))}"
         )
     configs = {name: parse_section(name, params[name], config) for name, config in SECTIONS.items()}
-    check_rounds(params["rounds"], configs["run"].final_round)
+    check_rounds(params["rounds"], configs["run"])
     return configs
 
 
-def check_rounds(rounds: object, final_round: str) -> None:
-    """Hold the rounds to a chain from r0 to ``final_round``.
+def check_rounds(rounds: object, run: RunConfig) -> None:
+    """Hold the rounds to a chain from r0 to the final round, as long as ``run.rounds`` says.
 
     Raises:
         ParamError: they are not.
     """
     if not isinstance(rounds, Mapping):
-        raise ParamError(f"{PARAMS_FILE}: rounds = {rounds!r}: expected a mapping of rounds; choose one of conf/rounds")
+        raise ParamError(
+            f"{PARAMS_FILE}: rounds = {rounds!r}: expected a mapping of rounds;"
+            f" `dvc exp run -S run.rounds={run.rounds}` composes it"
+        )
     before = "r0"
     for name, value in rounds.items():
         previous = parse_section(f"rounds.{name}", value, RoundConfig).previous
         if previous != before:
             raise ParamError(f"{PARAMS_FILE}: rounds.{name}.previous = {previous!r}: expected {before!r}")
         before = name
-    if before != final_round or final_round == "r0":
-        raise ParamError(f"{PARAMS_FILE}: run.final_round = {final_round!r}: expected the last round, {before!r}")
+    if len(rounds) != run.rounds:
+        raise ParamError(
+            f"{PARAMS_FILE}: run.rounds = {run.rounds}: expected {len(rounds)}, for so many are listed in the section"
+            f" 'rounds'; `dvc exp run -S run.rounds={run.rounds}` composes both"
+        )
+    if before != run.final_round:
+        raise ParamError(f"{PARAMS_FILE}: run.final_round = {run.final_round!r}: expected the last round, {before!r}")
 
 
 def main(job: Job) -> None:

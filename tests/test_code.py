@@ -109,7 +109,7 @@ def test_what_an_edit_reruns(tmp_path):
     for name, text in WORLD.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    folder = checkout(tmp_path, "rounds=r1", "env.id=cells:Cells-v0", "evaluate.videos=0")
+    folder = checkout(tmp_path, "run.rounds=1", "env.id=cells:Cells-v0", "evaluate.videos=0")
     after_m = ["mdnrnn@r1", "controller@r1", "evaluate"]
     everything = ["init", "collect@r1", "vae@r1", "encode@r1", *after_m]
     library = folder / "worldmodels"

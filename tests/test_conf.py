@@ -1,25 +1,52 @@
 """params.yaml, conf/ and the configuration dataclasses say the same."""
 
+import hashlib
+import json
+import tempfile
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from dvc.utils.hydra import compose_and_dump
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from stages.init import SECTIONS, check_params
-from worldmodels.common.params import ParamError
+from worldmodels.common.params import ParamError, read_params
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
 ENVS = sorted(path.stem for path in (CONF / "env").glob("*.yaml"))
 MODES = sorted(path.stem for path in (CONF / "mode").glob("*.yaml"))
+DIGESTS = {  # of every environment in every mode: a change here is a change of what somebody's command does
+    ("breakout", "quick"): "8334f6c6dd3ce448",
+    ("breakout", "standard"): "cf7a413f8eb079c1",
+    ("breakout", "full"): "e0f04b8ab7b41f35",
+    ("carracing", "quick"): "69a1a31457aeab1c",
+    ("carracing", "standard"): "24ad3d48a72ade6b",
+    ("carracing", "full"): "86d1d2e5b270383f",
+    ("carracing_lowcost", "quick"): "7f9fb53d2feb3c49",
+    ("carracing_lowcost", "standard"): "74b197fa0a3c3886",
+    ("carracing_lowcost", "full"): "c18f53b49dbf4bcc",
+    ("lunarlander", "quick"): "b560111b48d68f6e",
+    ("lunarlander", "standard"): "d58451abe1c02305",
+    ("lunarlander", "full"): "3dcfc895e3657483",
+    ("lunarlander_continuous", "quick"): "bc704f8ef8cd4b1d",
+    ("lunarlander_continuous", "standard"): "23c06b1f07b856a3",
+    ("lunarlander_continuous", "full"): "ecdee18221df5d70",
+    ("pong", "quick"): "924ea9deb6000128",
+    ("pong", "standard"): "13062ff26d03d053",
+    ("pong", "full"): "1bf49218abd55176",
+}
 
 
 def composed(*overrides: str) -> dict:
-    with initialize_config_dir(str(CONF), version_base=None):
-        return OmegaConf.to_container(compose("config", list(overrides)), resolve=True)  # type: ignore
+    """What ``dvc exp run -S <override> ...`` writes into params.yaml."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        compose_and_dump(path, str(CONF), None, "config", str(CONF), list(overrides))
+        return read_params(path)
 
 
 def test_the_committed_parameters_are_the_composed_defaults() -> None:
@@ -27,12 +54,12 @@ def test_the_committed_parameters_are_the_composed_defaults() -> None:
 
 
 def test_the_defaults_stand_once_in_code_and_once_in_conf() -> None:
-    base = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml"))
-    assert isinstance(base, dict)
+    base = OmegaConf.load(CONF / "config.yaml")
     for name, config in SECTIONS.items():
         defaults = config()
-        chosen = {"env", "mode", "final_round"} if name == "run" else set()  # the groups give these
-        assert base[name] == {f.name: getattr(defaults, f.name) for f in fields(config) if f.name not in chosen}, name
+        chosen = {"env", "mode"} if name == "run" else set()  # the groups give these
+        values = OmegaConf.to_container(OmegaConf.select(base, name), resolve=True)
+        assert values == {f.name: getattr(defaults, f.name) for f in fields(config) if f.name not in chosen}, name
 
 
 @pytest.mark.parametrize(("env", "mode"), list(product(ENVS, MODES)))
@@ -45,6 +72,14 @@ def test_every_environment_in_every_mode_is_accepted(env: str, mode: str) -> Non
     assert all(value >= least for value, least in zip(asked, floor, strict=True))
 
 
+def test_every_composition_has_the_values_it_had() -> None:
+    found = {}
+    for env, mode in product(ENVS, MODES):
+        text = json.dumps(composed(f"env={env}", f"mode={mode}"), sort_keys=True)
+        found[env, mode] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert found == DIGESTS
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_low_cost_carracing_differs_in_what_is_drawn_alone(mode: str) -> None:
     real, cheap = composed("env=carracing", f"mode={mode}"), composed("env=carracing_lowcost", f"mode={mode}")
@@ -55,10 +90,18 @@ def test_the_low_cost_carracing_differs_in_what_is_drawn_alone(mode: str) -> Non
     assert cheap == real
 
 
-def test_a_choice_of_rounds_beats_the_preset() -> None:
-    params = composed("rounds=r2")
-    assert params["rounds"] == {"r1": {"previous": "r0"}, "r2": {"previous": "r1"}}
-    assert params["run"]["final_round"] == "r2"
+def test_any_number_of_rounds_beats_the_preset() -> None:
+    assert composed("run.rounds=2")["rounds"] == {"r1": {"previous": "r0"}, "r2": {"previous": "r1"}}
+    params = composed("run.rounds=12")
+    check_params(params)
+    assert list(params["rounds"].items())[-1] == ("r12", {"previous": "r11"})
+    assert params["run"]["final_round"] == "r12"
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "2.5", "true", "many", "null"])
+def test_no_number_of_rounds_is_one_line(value: str) -> None:
+    with pytest.raises(InterpolationResolutionError, match=r"run\.rounds = .*: expected a whole number from 1 on"):
+        composed(f"run.rounds={value}")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +113,10 @@ def test_a_choice_of_rounds_beats_the_preset() -> None:
         (lambda p: p.update(env="carracing"), "env = 'carracing'"),
         (lambda p: p.update(rounds=3), "rounds = 3"),
         (lambda p: p["rounds"].update(r2={"previous": "r7"}), r"rounds\.r2\.previous = 'r7': expected 'r1'"),
-        (lambda p: p["run"].update(final_round="r9"), r"run\.final_round = 'r9'"),
+        (lambda p: p["run"].update(rounds=0), r"run\.rounds = 0: .* greater than or equal to 1"),
+        (lambda p: p["run"].update(rounds=5), r"run\.rounds = 5: expected 3, .* `dvc exp run -S run\.rounds=5`"),
+        (lambda p: p["rounds"].pop("r3"), r"run\.rounds = 3: expected 2"),
+        (lambda p: p["run"].update(final_round="r9"), r"run\.final_round = 'r9': expected the last round, 'r3'"),
         (lambda p: p["runtime"].update(device="tpu"), r"runtime\.device = 'tpu'"),
     ],
 )

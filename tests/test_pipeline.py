@@ -107,7 +107,7 @@ def ran(output: str) -> list[str]:
     ids=["state, two rounds", "pixels, scored elsewhere"],
 )
 def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> None:
-    folder = checkout(tmp_path, f"rounds=r{rounds}", *env)
+    folder = checkout(tmp_path, f"run.rounds={rounds}", *env)
     steps = ["collect", "vae", "encode", "mdnrnn", "controller"]
     expected = ["code", "init", *(f"{step}@r{k + 1}" for k in range(rounds) for step in steps), "evaluate"]
     assert sorted(ran(repro(folder))) == sorted(expected)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from worldmodels.common.checkpoint import Scratch, digest, file_digest
 from worldmodels.common.errors import one_line_errors
-from worldmodels.common.params import Natural, UserError, load_section, read_params, settings
+from worldmodels.common.params import Count, Natural, UserError, load_section, read_params, settings
 from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.files import RoundFiles
 
@@ -23,12 +23,14 @@ class RunConfig:
         env: name of the environment group that was composed; a label.
         mode: name of the mode group that was composed; a label.
         seed: the root of every random number.
-        final_round: the round that is evaluated.
+        rounds: how many rounds the section ``rounds`` lists.
+        final_round: the round that is evaluated, the last.
     """
 
     env: str = "lunarlander"
     mode: str = "quick"
     seed: Natural = 0
+    rounds: Count = 1
     final_round: str = "r1"
 
 

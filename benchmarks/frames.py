@@ -28,7 +28,7 @@ def run(device: torch.device) -> list[Result]:  # noqa: ARG001 (always on the CP
     home = tempfile.TemporaryDirectory()
     folder = Path(home.name)
     store = recorded(folder)
-    loader = FrameLoader(store, batch_size=BATCH, validation_fraction=0.0)
+    loader = FrameLoader(store, batch_size=BATCH)
     ways = {"ours": ours(loader), "naive": naive(store, folder / "npz"), "limit": limit(store)}
     note = "decoded and shuffled; an npz opened per frame; memory copied"
     result = compare("frames", ways, unit="frames/s", note=note)

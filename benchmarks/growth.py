@@ -84,7 +84,7 @@ def collecting(steps: int, folder: Path) -> Prepared:
 
 
 def loading(frames: int, folder: Path) -> Prepared:
-    loader = FrameLoader(recorded(frames, folder), validation_fraction=0.0)
+    loader = FrameLoader(recorded(frames, folder))
     copied = paper.frames(2000)
 
     def least() -> float:
@@ -95,7 +95,7 @@ def loading(frames: int, folder: Path) -> Prepared:
 
 
 def seeing(frames: int, folder: Path) -> Prepared:
-    loader = FrameLoader(recorded(frames, folder), validation_fraction=0.05)
+    loader = FrameLoader(recorded(frames, folder))
     options: dict[str, Any] = {"scratch": Scratch(folder, "vae", "growth"), "log": lambda *_: None, "device": CPU}
     config = VAEConfig(epochs=1)
     return lambda: train_vision(loader, config, seed=0, **options), products(frames * paper.VAE_TRAINING_FLOP, "auto")
@@ -113,7 +113,7 @@ def encoding(frames: int, folder: Path) -> Prepared:
 
 def remembering(steps: int, folder: Path) -> Prepared:
     store = paper.latents(folder / "latents", steps // 256, 256)
-    config = MDNRNNConfig(epochs=1, validation_fraction=0.05, batch_size=32)
+    config = MDNRNNConfig(epochs=1, batch_size=32)
     options: dict[str, Any] = {"scratch": Scratch(folder, "mdnrnn", "growth"), "log": lambda *_: None, "device": CPU}
     return lambda: train_memory(store, config, seed=0, **options), products(steps * paper.MEMORY_TRAINING_FLOP)
 

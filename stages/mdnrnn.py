@@ -3,11 +3,11 @@
 from stages.common.job import Job, run_stage
 from stages.common.live import live
 from worldmodels.common.params import load_section
+from worldmodels.holdout import split_episodes
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.files import load_memory, save_memory
 from worldmodels.memory.open_loop import open_loop
 from worldmodels.memory.train import train_memory
-from worldmodels.memory.windows import split_episodes
 from worldmodels.report.figures import open_loop_error
 from worldmodels.vision.latents import LatentStore
 
@@ -30,7 +30,7 @@ def main(job: Job) -> None:
             device=job.runtime.torch_device(),
         )
         save_memory(job.round.mdnrnn, memory)
-        _, held_out = split_episodes(store, config.validation_fraction, (job.run.seed, *stream))
+        _, held_out = split_episodes(len(store), job.run.seed)
         rows = open_loop(memory, store, held_out, (job.run.seed, *stream))
         columns = {name: [getattr(row, name) for row in rows] for name in ("horizon", "error", "constant_error")}
         report.table("open_loop", columns)

@@ -26,7 +26,6 @@ def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> Non
     loader = FrameLoader(
         store,
         batch_size=config.batch_size,
-        validation_fraction=config.validation_fraction,
         seed=job.run.seed,
         device=device,
     )

@@ -20,6 +20,7 @@ LAYERS = {
     "dream": 3,
     "control": 4,
     "files": 0,
+    "holdout": 0,
     "round": 5,
     "report": 5,
     "agents": 6,

@@ -132,27 +132,6 @@ def test_missing_files_are_named(tmp_path):
         EpisodeStore.open(tmp_path / "r1")
 
 
-def test_split_is_by_episode_and_stays_as_rounds_are_added(tmp_path):
-    make_round(tmp_path / "r1", [[state_episode(2, i) for i in range(10)], [state_episode(2, i) for i in range(10)]])
-    make_round(tmp_path / "r2", [[state_episode(2, i) for i in range(5)]], tmp_path / "r1")
-    train, validation = EpisodeStore.open(tmp_path / "r1").split(0.2, seed=3)
-    assert len(validation) == 4 and sorted([*train, *validation]) == list(range(20))
-    both_train, both_validation = EpisodeStore.open_all(tmp_path / "r2").split(0.2, seed=3)
-    assert both_validation[both_validation < 20].tolist() == validation.tolist()
-    assert (both_validation >= 20).sum() == 1 and len(both_train) == 20
-    other = EpisodeStore.open(tmp_path / "r1").split(0.2, seed=4)[1]
-    assert other.tolist() != validation.tolist()
-
-
-def test_split_of_few_episodes(tmp_path):
-    make_round(tmp_path / "one", [[state_episode(2, 0)]])
-    make_round(tmp_path / "two", [[state_episode(2, 0), state_episode(2, 1)]])
-    assert [len(part) for part in EpisodeStore.open(tmp_path / "one").split(0.1, 0)] == [1, 0]
-    assert [len(part) for part in EpisodeStore.open(tmp_path / "two").split(0.01, 0)] == [1, 1]
-    assert [len(part) for part in EpisodeStore.open(tmp_path / "two").split(0.99, 0)] == [1, 1]
-    assert [len(part) for part in EpisodeStore.open(tmp_path / "two").split(0.0, 0)] == [2, 0]
-
-
 def test_frames_are_stored_in_chunks_of_32_and_compressed(tmp_path):
     write_shard(tmp_path / "a.h5", [pixel_episode(100, 1)])
     assert (tmp_path / "a.h5").stat().st_size < 0.05 * read_field(tmp_path / "a.h5", "obs").nbytes

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.memory.worlds import counting, make_store
-from worldmodels.memory.windows import Lanes, LatentBatch, resident, split_episodes, walk_through
+from worldmodels.memory.windows import Lanes, LatentBatch, resident, walk_through
 
 LENGTHS = [3, 17, 8, 1, 25, 10]
 STREAM = (0, "test")
@@ -120,25 +120,6 @@ def test_walking_through_visits_every_step_once(store):
         check_alignment(batch)
         visited += [tuple(row) for row in batch.z[batch.mask].int().tolist()]
     assert sorted(visited) == [(number, t) for number, length in enumerate(LENGTHS) for t in range(length)]
-
-
-def test_the_split_is_by_episode_and_more_episodes_leave_it_as_it_was(tmp_path):
-    few = make_store(tmp_path / "few", [counting(2)] * 40)
-    many = make_store(tmp_path / "many", [counting(2)] * 90)
-    train, validation = split_episodes(few, 0.25, STREAM)
-    assert sorted([*train, *validation]) == list(range(40))
-    assert 4 <= len(validation) <= 16
-    _, later = split_episodes(many, 0.25, STREAM)
-    assert [i for i in later if i < 40] == list(validation)
-
-
-def test_a_split_has_two_sides_where_it_can(tmp_path):
-    two = make_store(tmp_path / "two", [counting(2)] * 2)
-    for fraction in (0.0, 1.0):
-        train, validation = split_episodes(two, fraction, STREAM)
-        assert len(train) == len(validation) == 1 and train[0] != validation[0]
-    one = make_store(tmp_path / "one", [counting(2)])
-    assert [part.tolist() for part in split_episodes(one, 0.5, STREAM)] == [[0], [0]]
 
 
 def test_columns_in_a_devices_memory_give_the_same_windows(store):

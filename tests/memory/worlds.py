@@ -24,7 +24,6 @@ SMALL = MDNRNNConfig(
     batch_size=4,
     sequence_length=8,
     epochs=2,
-    validation_fraction=0.2,
 )
 
 

@@ -141,7 +141,7 @@ def test_no_frames_is_an_error(tmp_path):
         train(tmp_path, source=Squares(batches=0))
     source = Squares()
     source.validation_batches = lambda: iter([])
-    with pytest.raises(TrainingError, match=r"vae\.validation_fraction"):
+    with pytest.raises(TrainingError, match="no frames to validate on"):
         train(tmp_path, source=source)
 
 

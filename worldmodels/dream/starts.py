@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.vision.base import sample_z
 from worldmodels.vision.latents import LatentStore
 
 
@@ -29,7 +30,7 @@ class Starts:
         device = generator.device
         mu = torch.from_numpy(self._store.mu[rows]).to(device)  # (count, Z)
         logvar = torch.from_numpy(self._store.logvar[rows]).to(device)  # (count, Z)
-        return mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=generator, device=device)
+        return sample_z(mu, logvar, torch.randn(mu.shape, generator=generator, device=device))
 
     def _rows(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
         store = self._store

@@ -16,6 +16,7 @@ from worldmodels.common.device import has_room
 from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.shard import FRAMES_PER_CHUNK, open_frames
 from worldmodels.environment.store import EpisodeStore
+from worldmodels.holdout import split_episodes
 from worldmodels.records import FRAME_SHAPE
 
 Frames = NDArray[np.uint8] | Tensor
@@ -52,12 +53,11 @@ class FrameLoader:
         store: EpisodeStore,
         *,
         batch_size: int = 100,
-        validation_fraction: float = 0.1,
         seed: int = 0,
         buffer_chunks: int = 256,
         device: torch.device | None = None,
     ) -> None:
-        train, validation = store.split(validation_fraction, seed)
+        train, validation = split_episodes(len(store), seed)
         self._train = _chunks(store, train)
         self._validation = _chunks(store, validation)
         self._batch_size, self._seed, self._buffer_chunks = batch_size, seed, buffer_chunks

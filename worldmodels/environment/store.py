@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.common.checkpoint import file_digest
-from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.manifest import DataError, manifest_digest, read_manifest
 from worldmodels.environment.shard import read_field, read_shard
 from worldmodels.environment.spec import EnvSpec
@@ -85,29 +84,9 @@ class EpisodeStore:
         ends = np.cumsum([len(lengths) for lengths in self.shard_lengths])
         return np.split(values, ends[:-1]) if self.shards else []
 
-    def split(self, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Episode indices for training and for validation, ascending.
-
-        Each round is split by itself, so that an episode held out once is held out in all later rounds. A round of
-        two episodes or more has at least one on either side, unless ``fraction`` is 0.
-        """
-        held_out, first = np.zeros(len(self), bool), 0
-        for manifest in self.manifests:
-            count = manifest["episodes"]
-            order = numpy_rng(seed, "split", manifest["round"]).permutation(count)
-            held_out[first + order[: _held_out_count(count, fraction)]] = True
-            first += count
-        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
-
     def state_statistics(self) -> dict[str, Any]:
         """Statistics of all states: count; mean, std, min, max per dimension; binary: which are only 0 or 1."""
         return merge_statistics(manifest["state"] for manifest in self.manifests if manifest["state"])
-
-
-def _held_out_count(count: int, fraction: float) -> int:
-    if count < 2 or fraction == 0:
-        return 0
-    return min(max(round(count * fraction), 1), count - 1)
 
 
 def _whole(path: Path, digest: str) -> Path:

@@ -1,6 +1,6 @@
 """The settings of M."""
 
-from worldmodels.common.params import Count, Fraction, Natural, NonNegative, Positive, Precision, settings
+from worldmodels.common.params import Count, Natural, NonNegative, Positive, Precision, settings
 
 
 @settings
@@ -20,7 +20,6 @@ class MDNRNNConfig:
         epochs: passes over the data.
         max_updates: at most so many updates whatever the amount of data; 0: as many as the epochs make.
         grad_clip: largest norm of the gradient of one member; 0 does not clip.
-        validation_fraction: share of the episodes held out.
         reward_weight, terminated_weight: of the two reward losses and of the termination loss; the likelihood of z,
             averaged over its dimensions, has weight 1.
     """
@@ -36,6 +35,5 @@ class MDNRNNConfig:
     epochs: Count = 20
     max_updates: Natural = 0
     grad_clip: NonNegative = 1.0
-    validation_fraction: Fraction = 0.1
     reward_weight: NonNegative = 1.0
     terminated_weight: NonNegative = 10.0

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from worldmodels.vision.base import posterior_std
 from worldmodels.vision.latents import LatentStore
 
 _SMALLEST = 1e-6  # a spread below this is a constant
@@ -76,7 +77,7 @@ def world_stats(store: LatentStore) -> WorldStats:
     ordinary, terminal = _Moments(), _Moments()
     seen = _Moments()
     for episode in store.episodes():
-        spread = _SPREAD * np.exp(0.5 * episode.logvar)  # dreams live in sampled z, which reaches further than mu
+        spread = _SPREAD * posterior_std(episode.logvar)  # dreams live in sampled z, which reaches further than mu
         seen.add(episode.mu - spread)
         seen.add(episode.mu + spread)
         changes.add(np.diff(episode.mu, axis=0))

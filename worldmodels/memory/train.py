@@ -9,12 +9,13 @@ from torch import Tensor
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.device import autocast, has_room
 from worldmodels.common.seeding import torch_init
+from worldmodels.holdout import split_episodes
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.loss import mean_losses, step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
 from worldmodels.memory.stats import world_stats
 from worldmodels.memory.validate import validate
-from worldmodels.memory.windows import Lanes, LatentBatch, resident, split_episodes
+from worldmodels.memory.windows import Lanes, LatentBatch, resident
 from worldmodels.training import Log, Metrics, Schedule, TrainingError, fit
 from worldmodels.vision.latents import LatentStore
 
@@ -71,7 +72,7 @@ class _Learner:
         device: torch.device,
     ) -> None:
         self.store, self.config, self.stream, self.device = store, config, stream, device
-        episodes, self.held_out = split_episodes(store, config.validation_fraction, stream)
+        episodes, self.held_out = split_episodes(len(store), stream[0])
         columns = resident(store, device) if has_room(store.nbytes, device) else store
         self.lanes = Lanes(columns, episodes, config.ensemble_size, config.batch_size, config.sequence_length, stream)
         self.model = _make_model(store, config, previous, stream).to(device)

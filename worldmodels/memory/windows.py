@@ -42,21 +42,6 @@ class LatentBatch(NamedTuple):
         return LatentBatch(*(upload(tensor, device) for tensor in self))
 
 
-def split_episodes(store: LatentStore, fraction: float, stream: Sequence[Any]) -> tuple[NDArray, NDArray]:
-    """Numbers of the episodes to train and to validate on; at least one each, and the same if there is only one.
-
-    Whether an episode is held out does not depend on how many follow it: later rounds keep the earlier ones' split.
-    """
-    if len(store) == 1:
-        return np.zeros(1, np.int64), np.zeros(1, np.int64)
-    held_out = numpy_rng(*stream, "memory-split").random(len(store)) < fraction
-    if not held_out.any():
-        held_out[-1] = True
-    if held_out.all():
-        held_out[0] = False
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
-
-
 def gather(
     store: LatentStore,
     episode: NDArray,

@@ -64,6 +64,11 @@ def sample_z(mu: Array, logvar: Array, noise: Array) -> Array:
 
     Takes and gives NumPy arrays or tensors.
     """
-    xp = module_of(mu)
-    std = xp.where(logvar > LOGVAR_EXACT, xp.exp(0.5 * logvar), 0.0)
+    std: Any = posterior_std(logvar)
     return mu + std * noise
+
+
+def posterior_std(logvar: Array) -> Array:
+    """exp(logvar / 2), and exactly 0 where logvar is ``LOGVAR_EXACT``; arrays or tensors."""
+    xp = module_of(logvar)
+    return xp.where(logvar > LOGVAR_EXACT, xp.exp(0.5 * logvar), xp.zeros_like(logvar))

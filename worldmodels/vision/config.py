@@ -1,6 +1,6 @@
 """The settings of V."""
 
-from worldmodels.common.params import Count, Fraction, NonNegative, Positive, Precision, settings
+from worldmodels.common.params import Count, NonNegative, Positive, Precision, settings
 
 
 @settings
@@ -18,7 +18,6 @@ class VAEConfig:
         learning_rate: Adam's.
         batch_size: frames per update.
         epochs: passes over the training frames.
-        validation_fraction: share of the episodes that is kept for validation, in [0, 1].
         grad_clip: largest norm of the gradient; 0 does not clip.
     """
 
@@ -31,7 +30,6 @@ class VAEConfig:
     learning_rate: Positive = 1e-4
     batch_size: Count = 100
     epochs: Count = 10
-    validation_fraction: Fraction = 0.1
     grad_clip: NonNegative = 0.0
 
 

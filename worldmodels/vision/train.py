@@ -132,7 +132,7 @@ class _Learner:
             sums = {name: sums.get(name, 0) + len(frames) * value for name, value in metrics.items()}
             count += len(frames)
         if not count:
-            raise TrainingError("vae.validation_fraction leaves no episode to validate on; raise it or collect more")
+            raise TrainingError("vae: there are no frames to validate on; collect more episodes")
         return {name: total.item() / count for name, total in sums.items()}
 
     def state(self) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def test_a_worker_that_hangs_is_an_error_and_its_node_is_free_again(cluster, tmp
     with pytest.raises(WorkerError, match=r"hang: no answer.*task_timeout = 2 s"):
         list(run_tasks(hang, range(4), replace(RAY, task_timeout=2.0), desc="hang"))
     list(run_tasks(partial(meet, tmp_path), range(2), RAY, desc="after"))
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 300  # it would have hung for an hour
 
 
 @pytest.mark.parametrize("joined", [True, False], ids=["a cluster that is there", "one of its own"])

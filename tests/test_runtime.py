@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from tests.test_pipeline import checkout, run
 from worldmodels.common.params import ParamError, UserError
 from worldmodels.common.runtime import RuntimeConfig, WorkerError, run_tasks
 
@@ -88,3 +89,30 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UserError, match=f"RAY_ADDRESS = '{address}': no Ray cluster there; expected HOST:PORT"):
         RuntimeConfig(backend="ray").check()
+
+
+FRAIL = """
+import gymnasium as gym
+from tests.environments import CountingState
+class Frail(CountingState):
+    def step(self, action):
+        if self.count == 5:
+            raise ValueError("the simulator broke")
+        return super().step(action)
+    def __del__(self):
+        raise RuntimeError("it broke again")
+gym.register("Frail-v0", "frail:Frail", max_episode_steps=50)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_traceback_is_the_last_thing_said(tmp_path, workers):
+    (tmp_path / "frail.py").write_text(FRAIL)
+    folder = checkout(tmp_path, "env.id=frail:Frail-v0", f"runtime.workers={workers}")
+    for stage in ("code", "init"):
+        assert run(folder, sys.executable, "-m", f"stages.{stage}").returncode == 0
+    done = run(folder, sys.executable, "-m", "stages.collect", "r1", "r0")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "ValueError: the simulator broke"
+    assert done.stderr.count("it broke again") <= workers * 8  # those of before the failure

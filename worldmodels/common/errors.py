@@ -1,6 +1,7 @@
-"""How a program fails: a mistake of the user's is one line, anything else a traceback."""
+"""How a program fails: a mistake of the user's is one line, anything else a traceback, and nothing follows it."""
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,12 +10,23 @@ from worldmodels.common.params import UserError
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with one line on stderr and exit code 1 on a ``UserError``, with 130 on Ctrl-C."""
+    """End the program with exit code 1 on an error, with 130 on Ctrl-C, and say why on stderr."""
     try:
         yield
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _end(f"error: {error}", 1)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+        _end("interrupted; the same command goes on from the last checkpoint", 130)
+    except Exception:
+        _end(traceback.format_exc().rstrip(), 1)
+
+
+def silence_destructors() -> None:
+    """From here on, errors in destructors are not reported: after a failure they would bury what went wrong first."""
+    sys.unraisablehook = lambda _: None
+
+
+def _end(message: str, code: int) -> None:
+    silence_destructors()
+    print(message, file=sys.stderr)
+    sys.exit(code)

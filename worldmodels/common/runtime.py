@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
@@ -12,6 +13,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
 from worldmodels.common import cluster
+from worldmodels.common.errors import silence_destructors
 from worldmodels.common.params import Natural, ParamError, Positive, UserError, settings
 from worldmodels.common.progress import progress_bar
 
@@ -100,7 +102,7 @@ def run_tasks(
     """
     if not tasks:
         return
-    call = partial(_single_threaded, function)
+    call = partial(_run_task, function)
     if runtime.backend == "ray":
         results = cluster.run(call, tasks, workers=runtime.workers, timeout=runtime.task_timeout)
     else:
@@ -133,13 +135,24 @@ def _on_this_machine(function: Callable[[T], R], tasks: Sequence[T], runtime: Ru
         raise
 
 
-def _single_threaded(function: Callable[[T], R], task: T) -> R:
+def _run_task(function: Callable[[T], R], task: T) -> R:
+    try:
+        with _single_thread():
+            return function(task)
+    except Exception:
+        silence_destructors()
+        raise
+
+
+@contextmanager
+def _single_thread() -> Iterator[None]:
     torch = sys.modules.get("torch")  # whoever computes with it was imported with its function
     if torch is None:
-        return function(task)
+        yield
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return function(task)
+        yield
     finally:
         torch.set_num_threads(threads)

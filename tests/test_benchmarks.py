@@ -34,6 +34,7 @@ print(dream.in_one_batch(DreamConfig(horizon=2, end_on_leaving=False), device)()
 """
 
 
+@pytest.mark.slow
 def test_those_for_an_accelerator_need_torch_and_numpy_alone():
     done = subprocess.run([sys.executable, "-c", ABSENT], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -93,6 +94,7 @@ def test_what_is_reckoned_follows_from_the_rates(monkeypatch):
     assert many["controller, dreams"] == pytest.approx(one["controller, dreams"] / 8)  # eight tasks a generation
 
 
+@pytest.mark.slow
 def test_a_curve_has_time_limit_and_memory_and_can_be_drawn(tmp_path):
     points = [growth.point("popsize", size) for size in (1, 2)]
     assert all(one["seconds"] > 0 and one["limit_seconds"] > 0 and one["peak_mb"] > 100 for one in points)

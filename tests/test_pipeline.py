@@ -98,6 +98,7 @@ def ran(output: str) -> list[str]:
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "rounds"),
     [

@@ -27,7 +27,7 @@ def die(x: int) -> int:
 
 
 def hang(x: int) -> int:
-    time.sleep(60 if x == 1 else 0)
+    time.sleep(600 if x == 1 else 0)
     return x
 
 
@@ -49,18 +49,20 @@ def test_no_tasks_are_no_work() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+@pytest.mark.slow
 def test_a_worker_that_dies_is_an_error() -> None:
     with pytest.raises(WorkerError, match=r"die.*worker process died"):
         list(run_tasks(die, range(4), RuntimeConfig(workers=2), desc="die"))
     assert list(run_tasks(square, [3, 4], RuntimeConfig(workers=2), desc="after")) == [9, 16]
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_an_error() -> None:
     runtime = RuntimeConfig(workers=2, task_timeout=3.0)
     started = time.monotonic()
     with pytest.raises(WorkerError, match=r"task_timeout = 3 s"):
         list(run_tasks(hang, range(4), runtime, desc="hang"))
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 300
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

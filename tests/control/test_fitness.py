@@ -47,6 +47,7 @@ def solutions(count):
     return random_solutions(CONTROLLER, count).astype(np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make, env_steps", [(dream_fitness, False), (real_fitness, True)])
 def test_scores_are_the_same_for_one_and_two_workers(make, env_steps):
     one, two = (make(workers)(solutions(5), 4, Role.FITNESS, 3) for workers in (1, 2))

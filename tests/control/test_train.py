@@ -79,6 +79,7 @@ def test_a_killed_search_resumes_to_the_same_bytes_and_log(tmp_path, whole, kill
     assert len(hill.asked(Role.FITNESS)) == 12 - min(kill_at - 1, 12)
 
 
+@pytest.mark.slow
 def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
     command = [sys.executable, "-m", "tests.control.hanging_job", str(tmp_path), "7"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as job:

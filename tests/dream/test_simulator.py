@@ -202,6 +202,7 @@ def test_bfloat16_is_the_same_dream_but_for_rounding():
     np.testing.assert_allclose(rounded_reward, reward, atol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"precision": "bfloat16"}, {"precision": "auto"}, {"compile": True}], ids=str)
 def test_returns_agree_with_float32_within_their_standard_error(changed):
     if "compile" in changed and shutil.which("c++") is None and shutil.which("g++") is None:

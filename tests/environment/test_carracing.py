@@ -46,6 +46,7 @@ def off_the_playfield(env: CarRacing) -> bool:
     return max(map(abs, env.car.hull.position)) > PLAYFIELD
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_every_frame_of_a_long_drive_is_the_stock_one(seed: int) -> None:
     stock, fast = pair(seed, render_mode="rgb_array")

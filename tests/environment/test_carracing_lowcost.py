@@ -16,6 +16,8 @@ from worldmodels.environment.carracing_lowcost import LowCostCarRacing, _shapes
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.make import make_env
 
+pytestmark = pytest.mark.slow
+
 STOCK_ID = "worldmodels.environment.carracing:worldmodels/CarRacing-v3"  # its frames are the stock ones
 LOW_COST_ID = "worldmodels.environment.carracing_lowcost:worldmodels/CarRacingLowCost-v3"
 

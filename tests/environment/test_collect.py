@@ -76,6 +76,7 @@ def test_bytes_do_not_depend_on_the_workers(tmp_path, reference, settings):
     assert contents(tmp_path / "r1") == reference
 
 
+@pytest.mark.slow
 def test_killed_for_real_it_goes_on_to_the_same_bytes(tmp_path, reference):
     player = "Slow(spec_of(ENV), pause=0.05)"
     code = f"from tests.environment.test_collect import *; run(Path({str(tmp_path)!r}), player={player})"

@@ -1,35 +1,40 @@
 """What a stage reports while it runs: dvclive files for DVC, event files for TensorBoard."""
 
 import csv
+import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-
-from dvclive.live import Live as DVCLive
-from tensorboard.summary import Writer
+from typing import TYPE_CHECKING
 
 from stages.common.job import Job
+from worldmodels.common.checkpoint import write_bytes
 
-logging.getLogger("dvclive").setLevel(logging.ERROR)  # it reports that DVC Studio was not asked for
+if TYPE_CHECKING:
+    from dvclive.live import Live as DVCLive
+    from tensorboard.summary import Writer
 
 
 class Live:
     """One stage's metrics: curves under results/<stage>/<round>/plots, the last values in metrics.json beside them.
 
     Both are written anew by every run of the stage; a stage that resumes logs its history again, so that the files
-    are those of an uninterrupted run.
+    are those of an uninterrupted run. A stage without curves needs neither dvclive nor TensorBoard, which take a
+    second to import.
+
+    Args:
+        results: the stage's folder.
+        events: folder of TensorBoard's files.
     """
 
-    def __init__(self, dvclive: DVCLive, board: Writer) -> None:
-        self._dvclive = dvclive
-        self._board = board
-
-    @property
-    def images(self) -> Path:
-        """The folder for pictures, part of the stage's plots."""
-        return Path(self._dvclive.plots_dir) / "images"
+    def __init__(self, results: Path, events: Path) -> None:
+        self._results, self._events = results, events
+        self._summary: dict[str, object] = {}
+        self.plots = results / "plots"
+        self.images = self.plots / "images"
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """One point of each curve."""
@@ -40,28 +45,59 @@ class Live:
 
     def table(self, name: str, columns: Mapping[str, Sequence[object]]) -> None:
         """A table for a plot that is no curve over updates: plots/<name>.csv, one row per entry of the columns."""
-        with (Path(self._dvclive.plots_dir) / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        with (self.plots / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
 
     def summary(self, metrics: Mapping[str, object]) -> None:
         """Values for metrics.json that have no curve."""
-        self._dvclive.summary.update(metrics)
+        self._summary.update(metrics)
+
+    def start(self) -> None:
+        """Remove what an earlier run has left."""
+        shutil.rmtree(self._events, ignore_errors=True)
+        shutil.rmtree(self.plots, ignore_errors=True)
+        self.images.mkdir(parents=True)
+
+    def write_summary(self) -> None:
+        """Write metrics.json: the summary, and the last value of each curve."""
+        if "_dvclive" in self.__dict__:
+            self._dvclive.summary.update(self._summary)
+            self._dvclive.make_summary()
+        else:
+            text = json.dumps(self._summary, indent=4, allow_nan=False) + "\n"  # as dvclive has it
+            write_bytes(self._results / "metrics.json", text.encode())
+
+    def close(self) -> None:
+        """Finish the event files."""
+        if "_board" in self.__dict__:
+            self._board.close()
+
+    @cached_property
+    def _dvclive(self) -> "DVCLive":
+        from dvclive.live import Live as DVCLive
+
+        logging.getLogger("dvclive").setLevel(logging.ERROR)  # it reports that DVC Studio was not asked for
+        # not a context manager, and never save_dvc_exp or dvcyaml: either would rewrite dvc.yaml while DVC runs it
+        dvclive = DVCLive(dir=str(self._results), save_dvc_exp=False, dvcyaml=None)
+        self.images.mkdir(exist_ok=True)  # which dvclive clears away as its own
+        return dvclive
+
+    @cached_property
+    def _board(self) -> "Writer":
+        from tensorboard.summary import Writer
+
+        return Writer(str(self._events))
 
 
 @contextmanager
 def live(job: Job) -> Iterator[Live]:
     """The ``Live`` of a job; metrics.json is whole when the block ends."""
-    folder = job.results
-    events = job.root / "runs" / job.label / job.name
-    shutil.rmtree(events, ignore_errors=True)
-    board = Writer(str(events))
-    # Not used as a context manager, and never save_dvc_exp or dvcyaml: either would rewrite dvc.yaml while DVC runs it.
-    dvclive = DVCLive(dir=str(folder), save_dvc_exp=False, dvcyaml=None)
-    (Path(dvclive.plots_dir) / "images").mkdir(parents=True, exist_ok=True)
+    report = Live(job.results, job.root / "runs" / job.label / job.name)
+    report.start()
     try:
-        yield Live(dvclive, board)
-        dvclive.make_summary()
+        yield report
+        report.write_summary()
     finally:
-        board.close()
+        report.close()

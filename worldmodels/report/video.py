@@ -1,5 +1,6 @@
 """H.264 videos, written frame by frame: memory stays bounded, and the same frames give the same bytes."""
 
+import platform
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
@@ -21,6 +22,8 @@ _CODEC = {
     "crf": "18",  # visually lossless; drawn frames are small all the same
     "threads": "1",  # the bytes of x264 depend on its number of threads
 }
+if platform.machine().lower() in ("x86_64", "amd64"):
+    _CODEC["x264-params"] = "asm=AVX2"  # with AVX-512 the same frames give one of several files
 
 
 def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> None:

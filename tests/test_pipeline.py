@@ -115,6 +115,7 @@ def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> 
     assert ran(repro(folder)) == ["code"]
     check_results(folder)
     check_the_packed_agent(folder)
+    check_the_readmes_code(folder, f"r{rounds}")
     if env[0] in COUNTING:
         check_where_it_was_scored(folder / "results" / "evaluate")
     params = OmegaConf.load(folder / "params.yaml")
@@ -160,6 +161,16 @@ def check_the_packed_agent(folder: Path) -> None:
     assert len(last.episodes) == len(last.latents) > 0
     assert last.vae.z_dim == last.mdnrnn.z_dim == last.latents.z_dim
     assert last.controller.controller.action_dim == last.spec.action_dim
+
+
+def check_the_readmes_code(folder: Path, last_round: str) -> None:
+    """Its section "As a library" runs as written, but for names."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## As a library")[1].split("\n## ")[0]
+    code = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
+    code = code.replace("agents/mine", "agents/tiny").replace('"r3"', f'"{last_round}"')
+    done = run(folder, sys.executable, "-c", f"{code}\nprint(terminated, env.reset(seed=0)[0].shape)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("False (")
 
 
 def check_where_it_was_scored(results: Path) -> None:

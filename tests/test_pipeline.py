@@ -68,7 +68,7 @@ METRICS = {
 
 def checkout(tmp_path: Path, *overrides: str) -> Path:
     """A copy of the project with parameters of its own."""
-    for name in ("stages", "worldmodels", "tests", "conf", ".dvc"):
+    for name in ("stages", "worldmodels", "environments", "tests", "conf", ".dvc"):
         ignored = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):

@@ -5,9 +5,10 @@ A run that was killed goes on from its scratch, logs again what it had logged, a
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import reduce
 from itertools import islice
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.params import UserError
 from worldmodels.common.progress import progress_bar
+from worldmodels.common.shards import Map, shard_map
 
 Metrics = dict[str, float]
 Log = Callable[[int, Mapping[str, float]], None]
@@ -80,11 +82,15 @@ class Learner(Protocol):
         """Batches without end, from that of number ``update`` on. What a batch holds is the learner's affair."""
         ...
 
-    def compute_gradients(self, batch: Any) -> dict[str, Tensor]:
-        """Leave the batch's gradients in the parameters, which have none.
+    def shards(self, batch: Any) -> Sequence[Any]:
+        """The parts of a batch whose losses are computed at once; as many as ``shard_sizes`` says."""
+        ...
 
-        Returns:
-            detached metrics, ``loss`` among them; scalars, or one entry per independent model (E,).
+    def loss(self, shard: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """A shard's share of the batch's loss, and its detached share of the metrics, ``loss`` among them.
+
+        Shares add up to the batch's mean; they are scalars, or have one entry per independent model (E,). Other shards
+        are computed at the same time.
         """
         ...
 
@@ -140,17 +146,25 @@ def fit(learner: Learner, schedule: Schedule, *, scratch: Scratch, log: Log, dev
     Raises:
         TrainingError: a loss or gradient is not finite; the last good checkpoint is kept.
     """
-    with _deterministic(device):
-        _Fit(learner, schedule, Checkpointer(scratch, log), device).run()
+    with _deterministic(device), shard_map(device) as map_shards:
+        _Fit(learner, schedule, Checkpointer(scratch, log), device, map_shards).run()
 
 
 class _Fit:
     """A run of ``fit``: all of its state is in ``_checkpoint``, and the rest follows from the arguments."""
 
-    def __init__(self, learner: Learner, schedule: Schedule, checkpointer: Checkpointer, device: torch.device) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        schedule: Schedule,
+        checkpointer: Checkpointer,
+        device: torch.device,
+        map_shards: Map,
+    ) -> None:
         self.learner, self.schedule, self.checkpointer, self.device = learner, schedule, checkpointer, device
-        parameters = learner.model.parameters()
-        self.optimizer = torch.optim.Adam(parameters, lr=schedule.learning_rate, fused=True)
+        self.map_shards = map_shards
+        self.parameters = list(learner.model.parameters())
+        self.optimizer = torch.optim.Adam(self.parameters, lr=schedule.learning_rate, fused=True)
         self.update = 0
         self.sums: dict[str, Tensor] = {}  # of the training metrics since the last point of the curve
         self.best: dict[str, Any] = {}
@@ -172,8 +186,7 @@ class _Fit:
 
     def _train_on(self, batch: Any) -> None:
         self.learner.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        metrics = self.learner.compute_gradients(batch)
+        metrics = self._compute_gradients(batch)
         norm = self.learner.clip_gradients(self.schedule.grad_clip or math.inf)
         if not torch.isfinite(metrics["loss"] + norm).all():
             loss = metrics["loss"].mean().item()
@@ -183,6 +196,18 @@ class _Fit:
         self.optimizer.step()
         self.update += 1
         self._average(metrics)
+
+    def _compute_gradients(self, batch: Any) -> dict[str, Tensor]:
+        """Give the parameters the batch's gradients, added up in the order of the shards; returns its metrics."""
+        shards = self.map_shards(self._gradients_of, self.learner.shards(batch))
+        gradients, metrics = zip(*shards, strict=True)
+        for parameter, *parts in zip(self.parameters, *gradients, strict=True):
+            parameter.grad = reduce(torch.add, parts)
+        return {name: reduce(torch.add, [part[name] for part in metrics]) for name in metrics[0]}
+
+    def _gradients_of(self, shard: Any) -> tuple[Sequence[Tensor], dict[str, Tensor]]:
+        loss, metrics = self.learner.loss(shard)
+        return torch.autograd.grad(loss.sum(), self.parameters), metrics
 
     def _average(self, metrics: dict[str, Tensor]) -> None:
         self.sums = {name: self.sums.get(name, 0) + value.mean() for name, value in metrics.items()}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.memory.worlds import SMALL
-from worldmodels.memory.loss import mean_losses, step_losses, total_loss
+from worldmodels.memory.loss import mean_losses, step_counts, step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.stats import WorldStats
 from worldmodels.memory.windows import LatentBatch
@@ -76,13 +76,13 @@ def test_what_is_masked_changes_nothing():
         reward=torch.where(data.mask, data.reward, 1e6),
         terminated=data.terminated | ~data.mask,
     )
-    one, two = (mean_losses(step_losses(MODEL, shown, d), d) for d in (data, other))
+    one, two = (mean_losses(step_losses(MODEL, shown, d), step_counts(d)) for d in (data, other))
     torch.testing.assert_close(one, two)
 
 
 def test_means_are_over_the_steps_concerned():
     data = batch()
-    means = mean_losses(step_losses(MODEL, output(data, reward=0.0, terminal_reward=-98.0), data), data)
+    means = mean_losses(step_losses(MODEL, output(data, reward=0.0, terminal_reward=-98.0), data), step_counts(data))
     assert means["reward"].tolist() == [4, 4]
     assert means["terminal_reward"].tolist() == [4, 0]  # member 1 saw no end: no loss, no NaN
     assert all(loss.isfinite().all() for loss in means.values())

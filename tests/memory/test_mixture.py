@@ -88,3 +88,9 @@ def test_bound_keeps_order_range_and_zero():
     assert (y.diff() > 0).all()
     assert y.min() > -4 and y.max() < 2
     assert mixture.bound(torch.zeros(()), -4.0, 2.0).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_its_gradient_is_that_of_its_values():
+    logpi, mean, logstd = (parameter.double().requires_grad_() for parameter in parameters(3, 4, 5))
+    target = torch.linspace(-2, 2, 12, dtype=torch.float64).view(3, 4)
+    assert torch.autograd.gradcheck(lambda *x: mixture.log_prob(x[0], x[1], x[2], target), (logpi, mean, logstd))

@@ -186,3 +186,25 @@ def test_bfloat16_trains_the_same_model_but_for_rounding(tmp_path):
     exact, rounded = np.array(losses["float32"]), np.array(losses["bfloat16"])
     assert not np.array_equal(exact, rounded)  # it did multiply in other numbers
     np.testing.assert_allclose(rounded, exact, atol=0.05 * abs(exact[0] - exact[-1]) + 0.01)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_no_byte_depends_on_the_number_of_threads(tmp_path, precision):
+    config, threads = replace(SMALL, batch_size=32, precision=precision), torch.get_num_threads()  # two shards
+    for count in (1, 3):
+        torch.set_num_threads(count)
+        train(tmp_path / str(count), config, store=walks(tmp_path / f"{count} latents", 100))
+    torch.set_num_threads(threads)
+    assert model_bytes(tmp_path / "1") == model_bytes(tmp_path / "3")
+
+
+def test_shards_learn_as_the_whole_batch_does(tmp_path, monkeypatch):
+    logs = []
+    for most in (1, 4):
+        monkeypatch.setattr("worldmodels.common.shards.MOST", most)
+        logs.append(Recorder())
+        config = replace(SMALL, batch_size=64, max_updates=20)
+        train(tmp_path / str(most), config, store=walks(tmp_path / f"{most} latents", 200), log=logs[-1])
+    assert [step for step, _ in logs[0].calls] == [step for step, _ in logs[1].calls]
+    for (_, one), (_, other) in zip(logs[0].calls, logs[1].calls, strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-5)

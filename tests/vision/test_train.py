@@ -156,3 +156,24 @@ def test_the_global_generator_is_left_alone(tmp_path):
 def test_wrong_settings_are_named(wrong):
     with pytest.raises(ParamError, match=f"vae.{next(iter(wrong))}"):
         parse_section("vae", wrong, VAEConfig)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_no_byte_depends_on_the_number_of_threads(tmp_path, precision):
+    threads = torch.get_num_threads()
+    for count in (1, 3):
+        torch.set_num_threads(count)
+        train(tmp_path / str(count), replace(SMALL, precision=precision), source=Squares(size=48))  # three shards
+    torch.set_num_threads(threads)
+    assert model_bytes(tmp_path / "1") == model_bytes(tmp_path / "3")
+
+
+def test_shards_learn_as_the_whole_batch_does(tmp_path, monkeypatch):
+    logs = []
+    for most in (1, 4):
+        monkeypatch.setattr("worldmodels.common.shards.MOST", most)
+        logs.append(Recorder())
+        config = replace(SMALL, precision="float32")
+        train(tmp_path / str(most), config, source=Squares(size=50), log=logs[-1])
+    for (_, one), (_, other) in zip(logs[0].calls, logs[1].calls, strict=True):
+        assert one == pytest.approx(other, rel=1e-3)

@@ -17,9 +17,12 @@ def product_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """A context in which layers with float32 weights multiply in ``precision``."""
+    """A context in which layers with float32 weights multiply in ``precision``.
+
+    Rounded weights are not kept: threads would share them, and their gradients' graph with them.
+    """
     dtype = product_dtype(precision, device)
-    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16, cache_enabled=False)
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:

@@ -44,12 +44,16 @@ def _nll(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> Tensor:
     return -torch.where(s.binary, log_binary, log_prob).mean(-1)  # (E, B, L)
 
 
-def mean_losses(losses: dict[str, Tensor], batch: LatentBatch) -> dict[str, Tensor]:
-    """Each loss of each member, (E,), as a mean over the steps it concerns."""
-    steps = batch.mask.sum((1, 2)).clamp(min=1)
-    ends = (batch.mask & batch.terminated).sum((1, 2))
-    counts = {"reward": (steps - ends).clamp(min=1), "terminal_reward": ends.clamp(min=1)}
-    return {name: loss.sum((1, 2)) / counts.get(name, steps) for name, loss in losses.items()}
+def step_counts(batch: LatentBatch) -> dict[str, Tensor]:
+    """How many steps each loss concerns, (E,), at least 1."""
+    steps, ends = batch.mask.sum((1, 2)), (batch.mask & batch.terminated).sum((1, 2))
+    counts = {"nll": steps, "reward": steps - ends, "terminal_reward": ends, "terminated": steps}
+    return {name: count.clamp(min=1) for name, count in counts.items()}
+
+
+def mean_losses(losses: dict[str, Tensor], counts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each loss of each member, (E,), as a mean over ``counts`` steps; of a shard, its share of the batch's mean."""
+    return {name: loss.sum((1, 2)) / counts[name] for name, loss in losses.items()}
 
 
 def total_loss(config: MDNRNNConfig, losses: dict[str, Tensor]) -> Tensor:

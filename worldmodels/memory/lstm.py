@@ -1,17 +1,16 @@
-"""The LSTM's recurrence: a step, and a whole window with its gradient written out (Hochreiter & Schmidhuber 1997).
+"""The LSTM (Hochreiter & Schmidhuber 1997): a step of all members at once, and whole windows by torch's own layer.
 
-Left to itself autograd multiplies and adds up the recurrent weights' gradient once a step; here it is one matrix
-product for the window, over gradients of the gates that lie end to end. Shapes as in ``mdnrnn``: E, B, L, D.
+Shapes as in ``mdnrnn``: E, B, L, D; I is the size of an input.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
+_LSTM = 2  # oneDNN's number of this kind of layer
+
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x (E, N, I) · weight (E, I, O) + bias (E, 1 or N, O), in the weights' numbers or autocast's, given in float32."""
+    """x (E, N, I) · weight (E, I, O) + bias (E, 1, O), in the weights' numbers or autocast's, given in float32."""
     return torch.baddbmm(bias, x.to(weight.dtype), weight).float()
 
 
@@ -20,74 +19,56 @@ def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
     Every tanh(x) is written as 2 σ(2x) - 1, which costs a third here and lets one call do all four gates; the
     candidate's factor 2 is left to its weights, and c is kept doubled. The fewest calls win: at this size it is their
-    overhead that training waits for.
+    overhead that a dream waits for.
     """
-    return _cell(torch.sigmoid(gates), c)[:2]
+    i, f, o, candidate = torch.sigmoid(gates).chunk(4, -1)
+    c = torch.addcmul(torch.sub(f * c, i, alpha=2), i, candidate, value=4)  # 2c = f · 2c + 2i · tanh
+    return torch.addcmul(-o, o, torch.sigmoid(c), value=2), c  # h = o · tanh(c)
 
 
-def unroll(projected: Tensor, recurrent: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """A window of steps.
+def unroll(x: Tensor, weight: Tensor, bias: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """A window of steps; ``cell`` over and over, but for rounding.
 
     Args:
-        projected: (E, L, B, 4D), what the inputs add to the gates, bias included.
-        recurrent: (E, D, 4D). Under autocast its products are in autocast's numbers.
-        h, c: (E, B, D), before the first step; no gradient flows back to them.
+        x: (E, B, L, I).
+        weight: (E, I+D, 4D), bias: (E, 1, 4D): what ``cell`` gets its gates from. Products are in autocast's numbers.
+        h, c: (E, B, D), before the first step.
 
     Returns:
-        h after every step, (E, L, B, D), and c after the last, (E, B, D).
+        h after every step, (E, B, L, D), and c after the last, (E, B, D) float32.
     """
-    device = projected.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else recurrent.dtype
-    return _Unroll.apply(projected.float(), recurrent, h, c, dtype)
+    device = x.device.type
+    halved = torch.is_autocast_enabled(device) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    layer = _in_bfloat16 if halved and device == "cpu" else _in_float32
+    inward, recurrent = _torchs_gates(weight).mT.split((x.shape[-1], h.shape[-1]), -1)  # (E, 4D, I), (E, 4D, D)
+    with torch.autocast(device, enabled=False):  # which would round c too
+        members = zip(x.transpose(1, 2), inward, recurrent, _torchs_gates(bias)[:, 0], h, c / 2, strict=True)
+        hs, cs = zip(*(layer(*member) for member in members), strict=True)
+    return torch.stack(hs).transpose(1, 2), 2 * torch.stack(cs)
 
 
-class _Unroll(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, projected: Tensor, recurrent: Tensor, h: Tensor, c: Tensor, dtype: torch.dtype
-    ) -> tuple[Tensor, Tensor]:
-        weight = recurrent.to(dtype)
-        hs, cs, squashed, opened = [h], [c], [], []
-        for inputs in projected.unbind(1):
-            sigma = (torch.bmm(hs[-1].to(dtype), weight) + inputs).sigmoid_()  # (E, B, 4D)
-            h, c, s = _cell(sigma, cs[-1])
-            squashed.append(sigma)
-            opened.append(s)
-            hs.append(h)
-            cs.append(c)
-        stacked = torch.stack(hs, 1)  # (E, L+1, B, D)
-        ctx.save_for_backward(stacked, weight, *cs[:-1], *squashed, *opened)
-        return stacked[:, 1:], c
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        above, dc = gradients  # (E, L, B, D), (E, B, D)
-        hs, weight, *saved = ctx.saved_tensors
-        steps = above.shape[1]
-        cs, squashed, opened = saved[:steps], saved[steps : 2 * steps], saved[2 * steps :]
-        d_gates = above.new_empty(*above.shape[:3], weight.shape[-1])  # (E, L, B, 4D)
-        dh = torch.zeros_like(dc)
-        transposed = weight.mT.contiguous()
-        for t in reversed(range(steps)):
-            d_gates[:, t], dc = _cell_gradient(dh + above[:, t], dc, squashed[t], cs[t], opened[t])
-            if t:
-                dh = torch.bmm(d_gates[:, t].to(weight.dtype), transposed).to(dh.dtype)
-        before, after = hs[:, :-1].flatten(1, 2), d_gates.flatten(1, 2)  # (E, L·B, D), (E, L·B, 4D)
-        d_recurrent = torch.bmm(before.to(weight.dtype).mT, after.to(weight.dtype)).to(dh.dtype)
-        return d_gates, d_recurrent, None, None, None
+def _torchs_gates(x: Tensor) -> Tensor:
+    """``cell``'s gates (…, 4D) in the order of torch's, the candidate's not doubled."""
+    i, f, o, candidate = x.chunk(4, -1)
+    return torch.cat((i, f, candidate / 2, o), -1)
 
 
-def _cell(sigma: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """h, c and σ(c) from the squashed gates (…, 4D); c is doubled."""
-    i, f, o, candidate = sigma.chunk(4, -1)
-    c = torch.addcmul(torch.sub(f * c, i, alpha=2), i, candidate, value=4)  # 2c = f · 2c + 2i · tanh
-    s = torch.sigmoid(c)
-    return torch.addcmul(-o, o, s, value=2), c, s  # h = o · tanh(c)
+def _in_float32(
+    x: Tensor, inward: Tensor, recurrent: Tensor, bias: Tensor, h: Tensor, c: Tensor
+) -> tuple[Tensor, Tensor]:
+    """x (L, B, I), inward (4D, I), recurrent (4D, D), bias (4D,), h and c (B, D) to hs (L, B, D) and c (B, D)."""
+    weights = (inward.contiguous(), recurrent.contiguous(), bias, torch.zeros_like(bias))
+    hs, _, c = torch.lstm(x, (h[None], c[None]), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
+    return hs, c[0]
 
 
-def _cell_gradient(dh: Tensor, dc: Tensor, sigma: Tensor, c: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients by the gates (…, 4D) and by the c before, from those by h and by the c after; ``_cell`` reversed."""
-    i, f, o, candidate = sigma.chunk(4, -1)
-    dc = torch.addcmul(dc, dh * o, s - s * s, value=2)
-    d_sigma = torch.cat((dc * (4 * candidate - 2), dc * c, dh * (2 * s - 1), 4 * dc * i), -1)
-    return d_sigma * (sigma - sigma * sigma), dc * f
+def _in_bfloat16(
+    x: Tensor, inward: Tensor, recurrent: Tensor, bias: Tensor, h: Tensor, c: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same with products in bfloat16 and c in float32; ``torch.lstm`` would round c too, and a c that grows by
+    little steps would stand still."""
+    x, inward, recurrent, h = (t.to(torch.bfloat16).contiguous() for t in (x, inward, recurrent, h))
+    weights, states = (inward, recurrent, bias, torch.zeros_like(bias)), (h[None], c[None])
+    sizes = (h.shape[-1], 1, True, False, False, torch.is_grad_enabled())  # D, layers, biases, …, training
+    hs, _, c, _ = torch.ops.aten.mkldnn_rnn_layer(x, *weights, *states, False, [], _LSTM, *sizes)
+    return hs, c[0]

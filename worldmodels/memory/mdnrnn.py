@@ -110,12 +110,10 @@ class MDNRNN(nn.Module):
             z: (E, B, L, Z). action: (E, B, L, A).
             state: before the window's first step.
         """
-        x = torch.cat((z, action), -1).transpose(1, 2)  # (E, L, B, Z+A)
-        inward, recurrent = self.cell_weight.split((x.shape[-1], self.hidden_dim), 1)  # (E, Z+A, 4D), (E, D, 4D)
-        projected = affine(x.flatten(1, 2), inward, self.cell_bias)  # of all steps at once
-        hs, c = lstm.unroll(projected.unflatten(1, x.shape[1:3]), recurrent, *state)  # (E, L, B, D)
-        out = self._heads(hs.flatten(1, 2), x.flatten(1, 2))  # (E, L*B, O)
-        return self._split(out.unflatten(1, x.shape[1:3]).transpose(1, 2), RNNState(hs[:, -1], c))
+        x = torch.cat((z, action), -1)  # (E, B, L, Z+A)
+        hs, c = lstm.unroll(x, self.cell_weight, self.cell_bias, *state)  # (E, B, L, D)
+        out = self._heads(hs.flatten(1, 2), x.flatten(1, 2))  # (E, B*L, O)
+        return self._split(out.unflatten(1, x.shape[1:3]), RNNState(hs[:, :, -1].float(), c))
 
     def step(self, z: Tensor, action: Tensor, state: RNNState) -> MDNRNNOutput:
         """One step of ``unroll``: z (E, B, Z), action (E, B, A)."""

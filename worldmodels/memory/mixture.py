@@ -4,6 +4,7 @@ Everywhere ``logpi``, ``mean``, ``logstd`` are (…, Z, K); ``logpi`` need not b
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,11 +18,36 @@ def bound(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def log_prob(logpi: Tensor, mean: Tensor, logstd: Tensor, target: Tensor) -> Tensor:
-    """Log density of ``target`` (…, Z) in each dimension's mixture: log Σ_k π_k N(target; mean_k, std_k). (…, Z)."""
-    logpi, mean, logstd = logpi.mT, mean.mT, logstd.mT  # (…, K, Z)
-    deviation = (target[..., None, :] - mean) * torch.exp(-logstd)
-    component = -0.5 * deviation.square() - logstd - _HALF_LOG_2PI
-    return torch.logsumexp(logpi + component, -2) - torch.logsumexp(logpi, -2)
+    """Log density of ``target`` (…, Z) in each dimension's mixture: log Σ_k π_k N(target; mean_k, std_k). (…, Z).
+
+    No gradient flows back to ``target``.
+    """
+    return _LogProb.apply(*torch.broadcast_tensors(logpi.mT, mean.mT, logstd.mT, target[..., None, :]))
+
+
+class _LogProb(torch.autograd.Function):
+    """``log_prob`` of four (…, K, Z) with its gradient written out: half of the passes through memory."""
+
+    @staticmethod
+    def forward(ctx: Any, logpi: Tensor, mean: Tensor, logstd: Tensor, target: Tensor) -> Tensor:
+        precision = torch.exp(-logstd)
+        deviation = (target - mean).mul_(precision)
+        squared = deviation.square()
+        prior = torch.log_softmax(logpi, -2)
+        joint = (prior - logstd).sub_(squared, alpha=0.5)
+        posterior = torch.log_softmax(joint, -2)
+        # log Σ exp(joint) is joint - posterior, of every component; of the likeliest it is the most exact
+        result = joint.amax(-2) - posterior.amax(-2) - _HALF_LOG_2PI
+        posterior, prior = posterior.exp_(), prior.exp_()
+        by_mean = deviation.mul_(posterior).mul_(precision)
+        by_logstd = squared.sub_(1).mul_(posterior)
+        ctx.save_for_backward(posterior.sub_(prior), by_mean, by_logstd)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        above = gradients[0][..., None, :]
+        return *(above * by for by in ctx.saved_tensors), None
 
 
 def expected(logpi: Tensor, mean: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Training M."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,9 +9,10 @@ from torch import Tensor
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.device import autocast, has_room
 from worldmodels.common.seeding import torch_init
+from worldmodels.common.shards import shard_sizes
 from worldmodels.holdout import split_episodes
 from worldmodels.memory.config import MDNRNNConfig
-from worldmodels.memory.loss import mean_losses, step_losses, total_loss
+from worldmodels.memory.loss import mean_losses, step_counts, step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
 from worldmodels.memory.stats import world_stats
 from worldmodels.memory.validate import validate
@@ -58,6 +59,20 @@ def train_memory(
     return learner.model
 
 
+class _Shard(NamedTuple):
+    """Some lanes of a batch.
+
+    Attributes:
+        rnn: their recurrent state, a view of the learner's, which goes on in place.
+        batch: their windows.
+        counts: ``step_counts`` of the whole batch.
+    """
+
+    rnn: RNNState
+    batch: LatentBatch
+    counts: dict[str, Tensor]
+
+
 class _Learner:
     """``training.Learner`` of M: its lanes, and the recurrent state that they carry from batch to batch."""
 
@@ -76,21 +91,27 @@ class _Learner:
         columns = resident(store, device) if has_room(store.nbytes, device) else store
         self.lanes = Lanes(columns, episodes, config.ensemble_size, config.batch_size, config.sequence_length, stream)
         self.model = _make_model(store, config, previous, stream).to(device)
-        self.rnn = self.model.initial_state(config.batch_size)
+        self.rnn = RNNState(*(x.clone() for x in self.model.initial_state(config.batch_size)))
 
     def batches(self, update: int) -> Iterator[LatentBatch]:  # noqa: ARG002 (the lanes know where they are)
         while True:
             yield self.lanes.next().to(self.device)
 
-    def compute_gradients(self, batch: LatentBatch) -> dict[str, Tensor]:
+    def shards(self, batch: LatentBatch) -> list[_Shard]:
+        counts, sizes = step_counts(batch), shard_sizes(self.config.batch_size, self.device)
+        columns = zip(*(column.split(sizes, 1) for column in (*self.rnn, *batch)), strict=True)
+        return [_Shard(RNNState(*lanes[:2]), LatentBatch(*lanes[2:]), counts) for lanes in columns]
+
+    def loss(self, shard: _Shard) -> tuple[Tensor, dict[str, Tensor]]:
+        rnn, batch, counts = shard
         goes_on = ~batch.fresh[..., None]  # (E, B, 1)
         with autocast(self.config.precision, self.device):
-            output = self.model.unroll(batch.z, batch.action, RNNState(*(x * goes_on for x in self.rnn)))
-        losses = mean_losses(step_losses(self.model, output, batch), batch)  # (E,) each
+            output = self.model.unroll(batch.z, batch.action, RNNState(*(x * goes_on for x in rnn)))
+        losses = mean_losses(step_losses(self.model, output, batch), counts)  # (E,) each
         loss = total_loss(self.config, losses)
-        loss.sum().backward()
-        self.rnn = RNNState(*(x.detach() for x in output.state))
-        return {name: value.detach() for name, value in {"loss": loss, **losses}.items()}
+        for before, after in zip(rnn, output.state, strict=True):
+            before.copy_(after.detach())
+        return loss, {name: value.detach() for name, value in {"loss": loss, **losses}.items()}
 
     def clip_gradients(self, limit: float) -> Tensor:
         return clip_each_member(self.model, limit)

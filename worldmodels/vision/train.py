@@ -10,6 +10,7 @@ from torch import Tensor
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.device import upload
 from worldmodels.common.seeding import torch_init, torch_rng
+from worldmodels.common.shards import shard_sizes
 from worldmodels.training import Log, Metrics, Schedule, TrainingError, fit
 from worldmodels.vision.base import Vision, frames_to_float
 from worldmodels.vision.config import VAEConfig
@@ -115,11 +116,17 @@ class _Learner:
                 yield update, frames
                 update += 1
 
-    def compute_gradients(self, batch: tuple[int, NDArray | Tensor]) -> dict[str, Tensor]:
-        number, frames = batch
-        loss, metrics = self._loss(frames, "train", number)
-        loss.backward()
-        return metrics
+    def shards(self, batch: tuple[int, NDArray | Tensor]) -> list[tuple[float, Tensor, Tensor]]:
+        """Each shard's share of the batch, frames and noise."""
+        frames, noise = self._frames_and_noise("train", *batch)
+        sizes = shard_sizes(len(frames), self.device)
+        parts = zip(frames.split(sizes), noise.split(sizes), strict=True)
+        return [(len(part) / len(frames), part, part_noise) for part, part_noise in parts]
+
+    def loss(self, shard: tuple[float, Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        share, frames, noise = shard
+        loss, metrics = self._mean_loss(frames, noise)
+        return share * loss, {name: share * value for name, value in metrics.items()}
 
     def clip_gradients(self, limit: float) -> Tensor:
         return torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
@@ -128,7 +135,7 @@ class _Learner:
     def validate(self) -> Metrics:
         sums, count = {}, 0
         for number, frames in enumerate(self.source.validation_batches()):
-            _, metrics = self._loss(frames, "validation", number)
+            _, metrics = self._mean_loss(*self._frames_and_noise("validation", number, frames))
             sums = {name: sums.get(name, 0) + len(frames) * value for name, value in metrics.items()}
             count += len(frames)
         if not count:
@@ -141,10 +148,13 @@ class _Learner:
     def restore(self, state: dict[str, Any]) -> None:
         pass
 
-    def _loss(self, frames: NDArray | Tensor, purpose: str, number: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def _frames_and_noise(self, purpose: str, number: int, frames: NDArray | Tensor) -> tuple[Tensor, Tensor]:
         # the noise of a batch has a stream of its own, so that a resumed run needs no generator's state
         rng = torch_rng(*self.stream, f"vae-{purpose}-noise", number)
-        noise = upload(torch.randn(len(frames), self.config.z_dim, generator=rng), self.device)
-        pixels = frames_to_float(upload(torch.as_tensor(frames), self.device))
+        noise = torch.randn(len(frames), self.config.z_dim, generator=rng)
+        return upload(torch.as_tensor(frames), self.device), upload(noise, self.device)
+
+    def _mean_loss(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        pixels = frames_to_float(frames)
         reconstruction, mu, logvar = self.model(pixels, noise)
         return vae_loss(self.config, pixels, reconstruction, mu, logvar, self.mean_frame)

@@ -1,0 +1,56 @@
+"""How training uses a CPU: the shards of a batch at once, one thread each, in memory that the process keeps.
+
+Two threads that share every small operation wait for each other hundreds of times an update, and where another process
+is busy each wait can last a time slice; threads that each work on a shard of the batch wait once an update.
+"""
+
+import ctypes
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+Map = Callable[[Callable, Iterable], Iterator]
+"""As ``map``: a function's results in the order of the shards."""
+
+MOST, ROWS = 4, 16  # shards of a batch, and the fewest rows of one: each reads all weights, so smaller ones do not pay
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
+
+
+def shard_sizes(batch: int, device: torch.device) -> list[int]:
+    """Rows of each shard of a batch; they follow from the batch alone, so that no result depends on the cores."""
+    count = min(MOST, max(1, batch // ROWS)) if device.type == "cpu" else 1
+    return [batch * (i + 1) // count - batch * i // count for i in range(count)]
+
+
+@contextmanager
+def shard_map(device: torch.device) -> Iterator[Map]:
+    """A ``map`` that works on several shards at once, as many as torch had threads; all else gets one thread.
+
+    On an accelerator it is ``map`` itself.
+    """
+    if device.type != "cpu":
+        yield map
+        return
+    keep_memory()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)
+
+
+def keep_memory() -> bool:
+    """Have this process keep freed memory for its next tensors; returns whether that can be done here.
+
+    Left to itself glibc gives every large block back to the system, and each new tensor costs a page fault per 4 KiB.
+    """
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    settings = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
+    return all(mallopt(name, value) for name, value in settings.items())

@@ -29,9 +29,7 @@ class Catch(gym.Env):
         self.render_mode = render_mode
         self.ball, self.paddle = [0, 0], COLUMNS // 2  # row and column; column
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray, dict]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray, dict]:
         """Drop a ball into a random column."""
         super().reset(seed=seed, options=options)
         self.ball, self.paddle = [0, int(self.np_random.integers(COLUMNS))], COLUMNS // 2

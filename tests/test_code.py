@@ -1,5 +1,6 @@
 """A stage is stale when the code it depends on does something else, and only then."""
 
+import gc
 import json
 from pathlib import Path
 
@@ -160,3 +161,7 @@ def test_why_wants_the_name_of_a_stage(tmp_path):
     done = run(checkout(tmp_path), "python", "-m", "stages.code", "--why", "vea")
     assert done.returncode == 1
     assert done.stderr.startswith("error: --why vea: no such stage; accepted: init, collect, vae,")
+
+
+def test_importing_a_stage_leaves_the_garbage_collector_alone():
+    assert gc.isenabled()

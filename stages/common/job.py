@@ -1,6 +1,7 @@
 """What all stages share: their arguments, their round, their scratch, and how they fail."""
 
 import argparse
+import gc
 import hashlib
 import json
 import os
@@ -86,6 +87,8 @@ def run_stage(stage: str, main: Callable[[Job], None]) -> None:
     parser.add_argument("round", nargs="?", default="")
     parser.add_argument("previous", nargs="?", default="")
     arguments = parser.parse_args()
+    gc.freeze()  # what was imported stays
+    gc.enable()
     with one_line_errors():
         run = load_section("run", RunConfig)
         runtime = load_section("runtime", RuntimeConfig)

@@ -11,7 +11,7 @@ import torch
 from benchmarks.measure import Result
 
 ON_ANY_DEVICE = ("dream", "vae_train", "encode", "mdnrnn_train")  # these need torch and numpy, no environment
-ON_CPU = ("carracing", "collect", "agent", "frames", "cma")
+ON_CPU = ("carracing", "collect", "agent", "frames", "cma", "busy")
 NOISE = 0.2  # cores of others from which a figure is not to be trusted
 
 
@@ -38,19 +38,23 @@ def main() -> None:
 
 
 HEADER = (
-    f"{'path':20} {'ours':>10} {'naive':>10} {'limit':>10} {'ratio':>7} {'of limit':>8}  {'unit':11} "
-    f"{'spread':>6} {'other load':>10}  ours; naive; limit"
+    f"{'path':20} {'ours':>10} {'stock':>10} {'naive':>10} {'limit':>10} {':stock':>7} {':naive':>7} {'of limit':>8}  "
+    f"{'unit':11} {'spread':>6} {'other load':>10}  ours; naive; limit"
 )
 
 
 def line(result: Result) -> str:
     """One row, for people."""
-    rates = " ".join(f"{_number(value):>10}" for value in (result.ours, result.naive, result.limit))
-    ratio = f"{result.ratio:.3g}" if result.ratio is not None else "-"
+    rates = " ".join(f"{_number(rate):>10}" for rate in (result.ours, result.stock, result.naive, result.limit))
+    ratios = " ".join(f"{_ratio(ratio):>7}" for ratio in (result.stock_ratio, result.ratio))
     fraction = f"{result.fraction_of_limit:.1%}" if result.fraction_of_limit is not None else "-"
     spread = f"{max(result.spread.values(), default=0):.0%}"
     load = "unseen" if result.other_load is None else f"{result.other_load:.2f}{'!' * (result.other_load > NOISE)}"
-    return f"{result.path:20} {rates} {ratio:>7} {fraction:>8}  {result.unit:11} {spread:>6} {load:>10}  {result.note}"
+    return f"{result.path:20} {rates} {ratios} {fraction:>8}  {result.unit:11} {spread:>6} {load:>10}  {result.note}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _number(value: float | None) -> str:

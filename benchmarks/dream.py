@@ -5,14 +5,14 @@ from torch import nn
 from torch.distributions import Categorical, Normal
 
 from benchmarks import paper
-from benchmarks.measure import Result, Way, beside_products, single_threaded
+from benchmarks.measure import Result, Way, apart, beside_products, single_threaded
 from worldmodels.common.device import product_dtype
 from worldmodels.common.params import Precision
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
 
 HORIZON = 400  # less than half a generation: the rate does not depend on it
-NAIVE_STEPS = 300
+NAIVE_STEPS, STOCK_STEPS = 300, 30
 
 
 def run(device: torch.device) -> list[Result]:
@@ -29,7 +29,8 @@ def measure(path: str, device: torch.device, precision: Precision, *, compiled: 
     ours = on_workers(config) if device.type == "cpu" else in_one_batch(config, device)
     dtype, alone = product_dtype(precision, device), single_threaded(naive(device))
     note = f"{', compiled' if compiled else ''}; one rollout at a time"
-    return beside_products(path, ours, alone, paper.DREAM_FLOP, dtype, device, note, unit="steps/s")
+    plain = apart(stock, device, precision)
+    return beside_products(path, ours, plain, alone, paper.DREAM_FLOP, dtype, device, note, unit="steps/s")
 
 
 def on_workers(config: DreamConfig) -> Way:
@@ -67,6 +68,35 @@ def in_one_batch(config: DreamConfig, device: torch.device) -> Way:
 class _Origin:
     def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(count, paper.Z, generator=generator)
+
+
+def stock(device: torch.device, precision: Precision) -> Way:
+    """All dreams as one batch of torch's cell, linear layers and distributions, without ever looking at their ends."""
+    cell = nn.LSTMCell(paper.Z + paper.A, paper.D).to(device)
+    head = nn.Linear(paper.D, 3 * paper.K * paper.Z + 3).to(device)
+    solutions, dreams = paper.solutions().to(device), paper.POPSIZE * paper.ROLLOUTS
+    bfloat16 = product_dtype(precision, device) == torch.bfloat16
+
+    @torch.inference_mode()
+    def work() -> float:
+        z = torch.randn(dreams, paper.Z, device=device)
+        h = c = torch.zeros(dreams, paper.D, device=device)
+        total = torch.zeros(dreams, device=device)
+        for _ in range(STOCK_STEPS):
+            action = paper.act(solutions, torch.cat((z, h), 1).unflatten(0, (paper.POPSIZE, -1))).flatten(0, 1)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                h, c = cell(torch.cat((z, action), 1), (h, c))
+                out = head(h)
+            h, c, out = h.float(), c.float(), out.float()
+            mixture, going_on, ending, logit = out.split((3 * paper.K * paper.Z, 1, 1, 1), 1)
+            logpi, mean, logstd = mixture.unflatten(1, (3, paper.Z, paper.K)).unbind(1)
+            component = Categorical(logits=logpi).sample()[..., None]
+            z = Normal(mean.gather(2, component)[..., 0], logstd.gather(2, component)[..., 0].exp()).sample()
+            ends = torch.rand_like(logit) < torch.sigmoid(logit - 1e3)
+            total += torch.where(ends, ending, going_on)[:, 0]
+        return dreams * STOCK_STEPS
+
+    return work
 
 
 def naive(device: torch.device) -> Way:

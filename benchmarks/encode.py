@@ -3,7 +3,7 @@
 import torch
 
 from benchmarks import paper
-from benchmarks.measure import Result, Way, beside_products
+from benchmarks.measure import Result, Way, apart, beside_products
 from benchmarks.vae_train import Stock
 from worldmodels.common.device import product_dtype
 from worldmodels.vision.config import EncodeConfig, VAEConfig
@@ -17,7 +17,7 @@ def run(device: torch.device) -> list[Result]:
     """In bfloat16 where the hardware has it."""
     dtype = product_dtype("auto", device)
     note = "; a frame at a time in float32"
-    ways = ours(device), naive(device)
+    ways = ours(device), apart(stock, device), naive(device)
     return [beside_products("encode", *ways, paper.ENCODER_FLOP, dtype, device, note, unit="frames/s")]
 
 
@@ -27,6 +27,24 @@ def ours(device: torch.device) -> Way:
 
     def work() -> float:
         encode_observations(vision, frames, EncodeConfig().batch_size)
+        return FRAMES
+
+    return work
+
+
+def stock(device: torch.device) -> Way:
+    """The stock layers at our batch and precision."""
+    vision, frames = Stock().to(device).eval(), torch.from_numpy(paper.frames(FRAMES))
+    bfloat16 = product_dtype("auto", device) == torch.bfloat16
+
+    @torch.inference_mode()
+    def work() -> float:
+        for batch in frames.split(EncodeConfig().batch_size):
+            pixels = batch.to(device).permute(0, 3, 1, 2).contiguous().float() / 255
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                both = vision.encode(pixels)
+            for tensor in both:
+                tensor.float().cpu().numpy()
         return FRAMES
 
     return work

@@ -2,20 +2,21 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from benchmarks import paper
-from benchmarks.measure import Result, Way, beside_products
+from benchmarks.measure import Result, Way, apart, beside_products
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.device import product_dtype
 from worldmodels.common.params import Precision
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.train import train_memory
 
-WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS = 64, 100, 32, 32
+WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS, STOCK_UPDATES = 64, 100, 32, 32, 16
 
 
 def run(device: torch.device) -> list[Result]:
@@ -27,7 +28,7 @@ def measure(path: str, device: torch.device, precision: Precision) -> Result:
     """Steps per second of one setting."""
     config = MDNRNNConfig(sequence_length=WINDOW, epochs=1, precision=precision)
     dtype, note = product_dtype(precision, device), "; one window at a time in float32"
-    ways = ours(device, config), naive(device)
+    ways = apart(ours, device, config), apart(stock, device, config), naive(device)
     return beside_products(path, *ways, paper.MEMORY_TRAINING_FLOP, dtype, device, note, unit="steps/s")
 
 
@@ -41,6 +42,54 @@ def ours(device: torch.device, config: MDNRNNConfig) -> Way:
         train_memory(store, config, seed=0, scratch=scratch, log=lambda *_: None, device=device)
         scratch.clear()
         return EPISODES * WINDOWS_PER_EPISODE * WINDOW
+
+    return work
+
+
+class Stock(nn.Module):
+    """What M predicts, out of torch's layers: a mixture for z, two rewards, the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(paper.Z + paper.A, paper.D, batch_first=True)
+        self.head = nn.Linear(paper.D, 3 * paper.K * paper.Z + 3)
+
+    def forward(self, z: Tensor, action: Tensor, state: Any) -> tuple[Tensor, Tensor, Any]:
+        """(B, L, Z), (B, L, A) and the LSTM's state to (B, L, 3KZ), (B, L, 3) and the state after."""
+        out, state = self.lstm(torch.cat((z, action), -1), state)
+        mixture, rest = self.head(out).float().split((3 * paper.K * paper.Z, 3), -1)
+        return mixture, rest, state
+
+
+def stock_loss(mixture: Tensor, rest: Tensor, after: Tensor, reward: Tensor, end: Tensor) -> Tensor:
+    """Of what ``Stock`` says: likelihood, the reward of steps that go on or end, cross entropy."""
+    logpi, mean, logstd = mixture.unflatten(-1, (3, paper.Z, paper.K)).unbind(-3)  # (B, L, Z, K)
+    log_prob = torch.log_softmax(logpi, -1) + Normal(mean, logstd.exp()).log_prob(after[..., None])
+    likelihood = torch.logsumexp(log_prob, -1).mean()
+    going_on, ending, logit = rest.unbind(-1)
+    rewards = ((going_on - reward).square() * (1 - end) + (ending - reward).square() * end).mean()
+    return rewards - likelihood + 10 * nn.functional.binary_cross_entropy_with_logits(logit, end)
+
+
+def stock(device: torch.device, config: MDNRNNConfig) -> Way:
+    """Loss and update alone of the stock layers, from windows that are there already; fused Adam."""
+    model, batch = Stock().to(device), config.batch_size
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    z, action = (torch.randn(batch, WINDOW + 1, size, device=device) for size in (paper.Z, paper.A))
+    reward, end = torch.randn(batch, WINDOW, device=device), torch.zeros(batch, WINDOW, device=device)
+    bfloat16 = product_dtype(config.precision, device) == torch.bfloat16
+
+    def work() -> float:
+        state = None
+        for _ in range(STOCK_UPDATES):
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                mixture, rest, state = model(z[:, :-1], action[:, :-1], state)
+            state = tuple(x.detach() for x in state)
+            stock_loss(mixture, rest, z[:, 1:], reward, end).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+            optimizer.step()
+        return STOCK_UPDATES * batch * WINDOW
 
     return work
 

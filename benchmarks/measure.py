@@ -1,9 +1,11 @@
 """Measuring several ways of doing one thing side by side."""
 
 import gc
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
@@ -24,7 +26,8 @@ class Result:
     """One row of the table. Rates are medians over the repeats, in ``unit``.
 
     Attributes:
-        ratio: ours to naive; of ``cma`` its share of a dream generation.
+        stock: torch's own layers at the same batch and precision, on torch's default number of threads.
+        ratio: ours to naive; of ``cma`` its share of a dream generation. stock_ratio: ours to stock.
         fraction_of_limit: ours to limit.
         spread: of each way, (largest - smallest) / median.
         other_load: cores that somebody else kept busy meanwhile; None where that cannot be seen.
@@ -38,6 +41,8 @@ class Result:
     ratio: float | None
     fraction_of_limit: float | None
     unit: str
+    stock: float | None = None
+    stock_ratio: float | None = None
     note: str = ""
     spread: dict[str, float] = field(default_factory=dict)
     other_load: float | None = None
@@ -48,7 +53,7 @@ class Result:
 
 
 def compare(path: str, ways: Mapping[str, Way], *, unit: str, note: str = "", repeats: int = 5) -> Result:
-    """Time ``ours``, ``naive`` and ``limit`` in turn, ``repeats`` times over, after one warm-up of each."""
+    """Time ``ours``, ``stock``, ``naive`` and ``limit`` in turn, ``repeats`` times over, after one warm-up of each."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for work in ways.values():
         work()
@@ -62,6 +67,7 @@ def compare(path: str, ways: Mapping[str, Way], *, unit: str, note: str = "", re
         middle["ours"],
         middle.get("naive"),
         middle.get("limit"),
+        middle.get("stock"),
         unit=unit,
         note=note,
         spread={name: (max(values) - min(values)) / middle[name] for name, values in rates.items()},
@@ -69,10 +75,13 @@ def compare(path: str, ways: Mapping[str, Way], *, unit: str, note: str = "", re
     )
 
 
-def row(path: str, ours: float, naive: float | None, limit: float | None, **rest: Any) -> Result:
+def row(
+    path: str, ours: float, naive: float | None, limit: float | None, stock: float | None = None, **rest: Any
+) -> Result:
     """A ``Result`` with its ratios."""
-    ratio, fraction = (ours / other if other else None for other in (naive, limit))
-    return Result(path=path, ours=ours, naive=naive, limit=limit, ratio=ratio, fraction_of_limit=fraction, **rest)
+    rates = {"ours": ours, "naive": naive, "limit": limit, "stock": stock}
+    ratio, fraction, stock_ratio = (ours / other if other else None for other in (naive, limit, stock))
+    return Result(path=path, ratio=ratio, fraction_of_limit=fraction, stock_ratio=stock_ratio, **rates, **rest)
 
 
 def rate(work: Way) -> float:
@@ -131,12 +140,37 @@ def matrix_products(flop_per_unit: float, dtype: torch.dtype, device: torch.devi
 
 
 def beside_products(
-    path: str, ours: Way, naive: Way, flop: float, dtype: torch.dtype, device: torch.device, note: str, **rest: Any
+    path: str,
+    ours: Way,
+    stock: Way,
+    naive: Way,
+    flop: float,
+    dtype: torch.dtype,
+    device: torch.device,
+    note: str,
+    **rest: Any,
 ) -> Result:
     """``compare`` where the limit is matrix products in ``dtype``, ``flop`` of them a unit."""
-    ways = {"ours": ours, "naive": naive, "limit": matrix_products(flop, dtype, device)}
+    ways = {"ours": ours, "stock": stock, "naive": naive, "limit": matrix_products(flop, dtype, device)}
     note = f"{str(dtype).removeprefix('torch.')}{note}; matrix products alone"
     return compare(path, ways, note=note, **rest)
+
+
+def apart(make: Callable[..., Way], *arguments: Any) -> Way:
+    """The way that ``make`` makes, in a process of its own: its memory and its threads are not those of others."""
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (make, *arguments))
+    return lambda: pool.submit(_go_on).result()
+
+
+_apart: list[Way] = []  # in such a process: its way
+
+
+def _begin(make: Callable[..., Way], *arguments: Any) -> None:
+    _apart.append(make(*arguments))
+
+
+def _go_on() -> float:
+    return _apart[0]()
 
 
 def single_threaded(work: Way) -> Way:

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import reduce
 from itertools import islice
 from typing import Any, Protocol
 
@@ -199,11 +198,14 @@ class _Fit:
 
     def _compute_gradients(self, batch: Any) -> dict[str, Tensor]:
         """Give the parameters the batch's gradients, added up in the order of the shards; returns its metrics."""
-        shards = self.map_shards(self._gradients_of, self.learner.shards(batch))
-        gradients, metrics = zip(*shards, strict=True)
-        for parameter, *parts in zip(self.parameters, *gradients, strict=True):
-            parameter.grad = reduce(torch.add, parts)
-        return {name: reduce(torch.add, [part[name] for part in metrics]) for name in metrics[0]}
+        shards = iter(self.map_shards(self._gradients_of, self.learner.shards(batch)))
+        gradients, metrics = next(shards)
+        for more, part in shards:  # added up while later shards are computed
+            gradients = [one + other for one, other in zip(gradients, more, strict=True)]
+            metrics = {name: value + part[name] for name, value in metrics.items()}
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return metrics
 
     def _gradients_of(self, shard: Any) -> tuple[Sequence[Tensor], dict[str, Tensor]]:
         loss, metrics = self.learner.loss(shard)

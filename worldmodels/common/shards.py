@@ -5,6 +5,7 @@ is busy each wait can last a time slice; threads that each work on a shard of th
 """
 
 import ctypes
+import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +16,14 @@ import torch
 Map = Callable[[Callable, Iterable], Iterator]
 """As ``map``: a function's results in the order of the shards."""
 
-MOST, ROWS = 4, 16  # shards of a batch, and the fewest rows of one: each reads all weights, so smaller ones do not pay
+ROWS = 16  # the fewest of a shard: each shard reads all weights, so that smaller ones do not pay
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
 
 def shard_sizes(batch: int, device: torch.device) -> list[int]:
-    """Rows of each shard of a batch; they follow from the batch alone, so that no result depends on the cores."""
-    count = min(MOST, max(1, batch // ROWS)) if device.type == "cpu" else 1
+    """Rows of each shard of a batch: a shard for each core of the machine, whatever number of threads is allowed, so
+    that a machine always gives the same bytes. On an accelerator there is one shard."""
+    count = min(os.cpu_count() or 1, max(1, batch // ROWS)) if device.type == "cpu" else 1
     return [batch * (i + 1) // count - batch * i // count for i in range(count)]
 
 

@@ -201,7 +201,7 @@ def test_no_byte_depends_on_the_number_of_threads(tmp_path, precision):
 def test_shards_learn_as_the_whole_batch_does(tmp_path, monkeypatch):
     logs = []
     for most in (1, 4):
-        monkeypatch.setattr("os.cpu_count", lambda: most)
+        monkeypatch.setattr("os.cpu_count", lambda most=most: most)
         logs.append(Recorder())
         config = replace(SMALL, batch_size=64, max_updates=20)
         train(tmp_path / str(most), config, store=walks(tmp_path / f"{most} latents", 200), log=logs[-1])

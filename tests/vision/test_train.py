@@ -171,7 +171,7 @@ def test_no_byte_depends_on_the_number_of_threads(tmp_path, precision):
 def test_shards_learn_as_the_whole_batch_does(tmp_path, monkeypatch):
     logs = []
     for most in (1, 4):
-        monkeypatch.setattr("os.cpu_count", lambda: most)
+        monkeypatch.setattr("os.cpu_count", lambda most=most: most)
         logs.append(Recorder())
         config = replace(SMALL, precision="float32")
         train(tmp_path / str(most), config, source=Squares(size=50), log=logs[-1])

@@ -122,6 +122,6 @@ class _SlotNoise:
             uniform = [stream.random(_BLOCK, np.float32) for stream in self._streams]
             normal = [stream.standard_normal((_BLOCK, self._width), np.float32) for stream in self._streams]
             self._uniform, self._normal = np.stack(uniform), np.stack(normal)
-        at = self._step % _BLOCK
+        row = self._step % _BLOCK
         self._step += 1
-        return self._uniform[slots, at], self._normal[slots, at]
+        return self._uniform[slots, row], self._normal[slots, row]

@@ -20,7 +20,7 @@ from worldmodels.report.frames import Frame, annotate, hold_last, side_by_side, 
 from worldmodels.report.play import Shot, play, playing_speed
 from worldmodels.report.states import draw_state
 from worldmodels.report.video import write_video
-from worldmodels.vision.base import Vision
+from worldmodels.vision.base import Vision, sample_z
 
 
 def film_agent(path: Path, env_config: EnvConfig, agent: Agent, seed: int) -> None:
@@ -77,11 +77,12 @@ def _dreamed(
 ) -> Iterator[Frame]:
     """The dream that starts at the observation ``obs``, frame by frame, until it terminates or is truncated."""
     with torch.inference_mode():
-        mu = torch.from_numpy(vision.encode(np.asarray(obs)[None])[0])  # (1, Z)
-        state = dream.reset(mu.expand(dream.ensemble_size, 1, -1))
-        yield annotate(_drawn(spec, vision, mu), 0, 0.0)
-        solutions = torch.from_numpy(solution).expand(dream.ensemble_size, -1)
         generator = torch.Generator().manual_seed(seed)
+        mu, logvar = (torch.from_numpy(array) for array in vision.encode(np.asarray(obs)[None]))  # (1, Z)
+        z = sample_z(mu, logvar, torch.randn(mu.shape, generator=generator))
+        state = dream.reset(z.expand(dream.ensemble_size, 1, -1))
+        yield annotate(_drawn(spec, vision, z), 0, 0.0)
+        solutions = torch.from_numpy(solution).expand(dream.ensemble_size, -1)
         total = 0.0
         for step in range(1, dream.config.horizon + 1):
             action = controller.act(solutions, dream.features(state))  # (E, 1, A)

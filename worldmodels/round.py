@@ -42,8 +42,10 @@ class Round:
 
     @property
     def spec(self) -> EnvSpec:
-        """The environment that was played in."""
-        return EnvSpec.from_dict(read_manifest(self.files.episodes)["spec"])
+        """The environment that was played in, as the episodes have it; as the latents have it where these are alone."""
+        if self.files.episodes.exists() or not self.files.latents.exists():
+            return EnvSpec.from_dict(read_manifest(self.files.episodes)["spec"])
+        return EnvSpec.from_dict(self.latents.spec)
 
     @cached_property
     def episodes(self) -> EpisodeStore:

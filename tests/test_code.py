@@ -1,4 +1,4 @@
-"""A stage is stale when the code it depends on does something else, and only then."""
+"""Tests that a stage is stale if and only if the code it depends on changes its behaviour."""
 
 import gc
 import json
@@ -140,7 +140,7 @@ def test_what_an_edit_reruns(tmp_path):
     done = run(folder, "python", "-m", "stages.code", "--why", "mdnrnn")
     assert done.stdout.splitlines() == ["mdnrnn@r1: its code has not changed since dvc.lock"]
 
-    edit(folder / "cells/rules.py", "return reward", "return 2 * reward")  # imported relatively
+    edit(folder / "cells/rules.py", "return reward", "return 2 * reward")  # a relative import
     assert ran(repro(folder)) == ["code", *everything]
 
     edit(folder / "cells/world.py", "return obs, pay", "return obs + 1, pay")

@@ -1,4 +1,4 @@
-"""Every hot path against the naive way and its physical limit, in one run: ``python -m benchmarks``.
+"""Benchmarks of every hot path against a naive version and its physical limit: ``python -m benchmarks``.
 
-These are measurements, not tests: they assert nothing, and a figure is worth as much as the machine was quiet.
+These are measurements, not tests: they assert nothing, and their accuracy depends on how quiet the machine was.
 """

@@ -10,13 +10,13 @@ import torch
 
 from benchmarks.measure import Result
 
-ON_ANY_DEVICE = ("dream", "vae_train", "encode", "mdnrnn_train")  # these need torch and numpy, no environment
+ON_ANY_DEVICE = ("dream", "vae_train", "encode", "mdnrnn_train")  # these need only torch and numpy, no environment
 ON_CPU = ("carracing", "collect", "agent", "frames", "cma", "busy")
-NOISE = 0.2  # cores of others from which a figure is not to be trusted
+NOISE = 0.2  # a figure is unreliable if other processes use more cores than this
 
 
 def main() -> None:
-    """Run the benchmarks that are named, or all that the device can run."""
+    """Run the named benchmarks, or all that the device can run."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ON_ANY_DEVICE + ON_CPU))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as a list of objects, too")
@@ -44,7 +44,7 @@ HEADER = (
 
 
 def line(result: Result) -> str:
-    """One row, for people."""
+    """One row as text."""
     rates = " ".join(f"{_number(rate):>10}" for rate in (result.ours, result.stock, result.naive, result.limit))
     ratios = " ".join(f"{_ratio(ratio):>7}" for ratio in (result.stock_ratio, result.ratio))
     fraction = f"{result.fraction_of_limit:.1%}" if result.fraction_of_limit is not None else "-"

@@ -1,4 +1,4 @@
-"""V, M and C of the paper's sizes driving in the real CarRacing, in one process."""
+"""Benchmark of an agent of the paper's sizes in the real CarRacing, in one process."""
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ SEEDS = list(range(TOGETHER))
 
 
 def run(device: torch.device) -> list[Result]:  # noqa: ARG001 (always on the CPU)
-    """Eight environments side by side against one after the other."""
+    """Eight environments stepped together against one after the other."""
     ways = {
         "ours": single_threaded(play(FAST, agent(VAEConfig()), TOGETHER)),
         "naive": single_threaded(play(STOCK, agent(VAEConfig(precision="float32")), 1)),
@@ -31,14 +31,14 @@ def run(device: torch.device) -> list[Result]:  # noqa: ARG001 (always on the CP
 
 
 def agent(config: VAEConfig) -> Agent:
-    """The three with their first weights."""
+    """V, M and C with initial weights."""
     controller = Controller(feature_dim=paper.Z + paper.D, action_dim=paper.A, features="zh", action="box")
     rows = np.zeros((1, controller.num_params), np.float32)
     return Agent(spec_of(FAST), VAE(config).eval(), paper.memory(), controller, rows)
 
 
 def play(env: EnvConfig, policy: Agent | RandomPolicy, together: int) -> Way:
-    """Episodes of ``STEPS`` steps, so many at a time."""
+    """Episodes of ``STEPS`` steps, ``together`` at a time."""
     seeds = SEEDS[:2] if together == 1 else SEEDS
 
     def work() -> float:

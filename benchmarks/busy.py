@@ -1,4 +1,4 @@
-"""Training beside a process that keeps one core busy. ``limit``: alone; ``stock``: the plain loop beside it."""
+"""Benchmark of training while another process uses one core. ``limit``: no other process; ``stock``: plain loop."""
 
 import subprocess
 import sys
@@ -22,13 +22,13 @@ def run(device: torch.device) -> list[Result]:
 
 
 def measure(path: str, ours: Way, stock: Way, unit: str) -> Result:
-    """One of the two."""
+    """The row of V or of M."""
     ways = {"ours": beside(ours), "limit": ours, "stock": beside(stock)}
     return compare(path, ways, unit=unit, note="beside a busy process; -; alone", repeats=3)
 
 
 def beside(work: Way) -> Way:
-    """The same beside a process that does nothing as fast as it can."""
+    """``work`` while another process runs a busy loop."""
 
     def crowded() -> float:
         with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
@@ -41,12 +41,12 @@ def beside(work: Way) -> Way:
 
 
 def few_of_v(device: torch.device) -> Way:
-    """The plain loop of V, few updates: it may be very slow here."""
+    """The plain loop of V with few updates: it may be very slow here."""
     vae_train.STOCK_UPDATES = 5
     return vae_train.stock(device, "auto")
 
 
 def few_of_m(device: torch.device, config: MDNRNNConfig) -> Way:
-    """The plain loop of M, few updates."""
+    """The plain loop of M with few updates."""
     mdnrnn_train.STOCK_UPDATES = 3
     return mdnrnn_train.stock(device, config)

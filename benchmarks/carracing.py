@@ -1,4 +1,4 @@
-"""CarRacing's steps, drawn three ways, with the stock environment's actions and physics."""
+"""Benchmark of CarRacing's steps with three ways of drawing; actions and physics are the stock environment's."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -16,7 +16,7 @@ STEPS = 150
 
 
 class Undrawn(CarRacing):
-    """The physics alone."""
+    """The physics without drawing."""
 
     def _render(self, mode: str) -> np.ndarray:  # noqa: ARG002 (nothing is drawn)
         return np.empty((96, 96, 3), np.uint8)
@@ -34,7 +34,7 @@ def run(device: torch.device) -> list[Result]:  # noqa: ARG001 (always on the CP
 
 
 def drive(make: Callable[[], gym.Env]) -> Way:
-    """A drive down the same road, from the end of the opening zoom on."""
+    """A drive along the same road, starting after the opening zoom."""
     env = make()
     rng = np.random.default_rng(0)
     actions = np.clip(rng.normal((0, 0.3, 0), (0.4, 0.2, 0.05), (STEPS + 50, 3)), (-1, 0, 0), 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The stage collect on CarRacing, from nothing to shards on disk."""
+"""Benchmark of the stage collect on CarRacing, including writing the shards."""
 
 import tempfile
 from pathlib import Path
@@ -20,18 +20,18 @@ from worldmodels.environment.rollout import score
 
 STOCK = EnvConfig(id="CarRacing-v3", crop=[0, 84, 0, 96])
 FAST = EnvConfig(id="worldmodels.environment.carracing:worldmodels/CarRacing-v3", crop=[0, 84, 0, 96])
-SHARDS, EPISODES, STEPS = 2, 2, 150  # a shard per worker, episodes in each, steps of an episode
+SHARDS, EPISODES, STEPS = 2, 2, 150  # one shard per worker, episodes per shard, steps per episode
 
 
 def run(device: torch.device) -> list[Result]:  # noqa: ARG001 (always on the CPU)
-    """Against one stock environment in one process, and against workers that keep nothing."""
+    """Against one stock environment in one process, and against workers that store nothing."""
     ways = {"ours": ours(), "naive": single_threaded(naive), "limit": unstored}
     note = f"{RuntimeConfig().worker_count()} workers; one stock process, npz; the same workers storing nothing"
     return [compare("collect", ways, unit="steps/s", note=note, repeats=3)]
 
 
 def ours() -> Way:
-    """The product's stage."""
+    """The project's collection."""
     home = tempfile.TemporaryDirectory()
     config = CollectConfig(max_steps=STEPS, episodes_per_shard=EPISODES, envs_per_task=EPISODES)
     seeds = env_seeds(Role.COLLECT, SHARDS * EPISODES)
@@ -55,7 +55,7 @@ def ours() -> Way:
 
 
 def unstored() -> float:
-    """The same episodes in the same workers, frames thrown away."""
+    """The same episodes in the same workers, with frames discarded."""
     seeds = env_seeds(Role.COLLECT, SHARDS * EPISODES)
     tasks = [seeds[i : i + EPISODES] for i in range(0, len(seeds), EPISODES)]
     return sum(run_tasks(_play, tasks, RuntimeConfig(), desc="unstored"))
@@ -66,7 +66,7 @@ def _play(seeds: list[int]) -> int:
 
 
 def naive() -> float:
-    """One stock environment, one episode after the other, each into an npz, as most ports have it."""
+    """One stock environment, one episode after the other, each saved as npz, as in most ports."""
     env = gym.make("CarRacing-v3")
     with tempfile.TemporaryDirectory() as folder:
         for seed in env_seeds(Role.COLLECT, EPISODES):

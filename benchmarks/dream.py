@@ -1,4 +1,4 @@
-"""A generation's dreams: 64 candidates × 16 rollouts at the paper's sizes."""
+"""Benchmark of a generation's dreams: 64 candidates × 16 rollouts at the paper's sizes."""
 
 import torch
 from torch import nn
@@ -11,12 +11,12 @@ from worldmodels.common.params import Precision
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
 
-HORIZON = 400  # less than half a generation: the rate does not depend on it
+HORIZON = 400  # less than half of a generation's steps: the rate does not depend on it
 NAIVE_STEPS, STOCK_STEPS = 300, 30
 
 
 def run(device: torch.device) -> list[Result]:
-    """In float32, and in bfloat16 where the hardware has it, without and with torch.compile."""
+    """In float32, and in bfloat16 with hardware support, without and with torch.compile."""
     results = [measure("dream_float32", device, "float32")]
     if product_dtype("auto", device) == torch.bfloat16:
         results.append(measure("dream_compiled", device, "auto", compiled=True))
@@ -34,7 +34,7 @@ def measure(path: str, device: torch.device, precision: Precision, *, compiled: 
 
 
 def on_workers(config: DreamConfig) -> Way:
-    """As the controller's stage does it on CPUs: one thread per worker process."""
+    """As in the stage controller on CPUs: one thread per worker process."""
     from worldmodels.common.runtime import RuntimeConfig
     from worldmodels.common.seeding import Role
     from worldmodels.control.controller import Controller
@@ -55,7 +55,7 @@ def on_workers(config: DreamConfig) -> Way:
 
 
 def in_one_batch(config: DreamConfig, device: torch.device) -> Way:
-    """As the controller's stage does it on an accelerator."""
+    """As in the stage controller on an accelerator."""
     dream = Dream(paper.memory(device=device), _Origin(), config)  # type: ignore[arg-type]
     solutions, generator = paper.solutions().to(device), torch.Generator().manual_seed(0)
 
@@ -71,7 +71,7 @@ class _Origin:
 
 
 def stock(device: torch.device, precision: Precision) -> Way:
-    """All dreams as one batch of torch's cell, linear layers and distributions, without ever looking at their ends."""
+    """All dreams as one batch of torch's cell, linear layers and distributions, without checks for ended dreams."""
     cell = nn.LSTMCell(paper.Z + paper.A, paper.D).to(device)
     head = nn.Linear(paper.D, 3 * paper.K * paper.Z + 3).to(device)
     solutions, dreams = paper.solutions().to(device), paper.POPSIZE * paper.ROLLOUTS
@@ -100,7 +100,7 @@ def stock(device: torch.device, precision: Precision) -> Way:
 
 
 def naive(device: torch.device) -> Way:
-    """One rollout at a time with torch's own cell and distributions, as most ports of the paper have it."""
+    """One rollout at a time with torch's own cell and distributions, as in most ports of the paper."""
     cell = nn.LSTMCell(paper.Z + paper.A, paper.D).to(device)
     head = nn.Linear(paper.D, 3 * paper.K * paper.Z + 2).to(device)
     controller = nn.Linear(paper.Z + paper.D, paper.A).to(device)
@@ -118,7 +118,7 @@ def naive(device: torch.device) -> Way:
             component = Categorical(logits=logpi).sample()[:, None]
             z = Normal(mean.gather(1, component), logstd.gather(1, component).exp()).sample().T
             total += reward.item()
-            if torch.rand(()).item() < torch.sigmoid(end - 1e3).item():  # never, so that all dreams are as long
+            if torch.rand(()).item() < torch.sigmoid(end - 1e3).item():  # never true: all dreams have full length
                 break
         return NAIVE_STEPS
 

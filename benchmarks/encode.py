@@ -1,4 +1,4 @@
-"""Encoding recorded frames at the paper's sizes."""
+"""Benchmark of encoding recorded frames at the paper's sizes."""
 
 import torch
 
@@ -14,7 +14,7 @@ FRAMES, NAIVE_FRAMES = 8192, 256
 
 
 def run(device: torch.device) -> list[Result]:
-    """In bfloat16 where the hardware has it."""
+    """In bfloat16 with hardware support."""
     dtype = product_dtype("auto", device)
     note = "; a frame at a time in float32"
     ways = ours(device), apart(stock, device), naive(device)
@@ -22,7 +22,7 @@ def run(device: torch.device) -> list[Result]:
 
 
 def ours(device: torch.device) -> Way:
-    """The product's, from uint8 frames to (mu, logvar)."""
+    """The project's encoding, from uint8 frames to (mu, logvar)."""
     vision, frames = VAE(VAEConfig()).to(device).eval(), paper.frames(FRAMES)
 
     def work() -> float:
@@ -33,7 +33,7 @@ def ours(device: torch.device) -> Way:
 
 
 def stock(device: torch.device) -> Way:
-    """The stock layers at our batch and precision."""
+    """The stock layers at the same batch and precision."""
     vision, frames = Stock().to(device).eval(), torch.from_numpy(paper.frames(FRAMES))
     bfloat16 = product_dtype("auto", device) == torch.bfloat16
 
@@ -51,7 +51,7 @@ def stock(device: torch.device) -> Way:
 
 
 def naive(device: torch.device) -> Way:
-    """A frame at a time, through the stock layers."""
+    """One frame at a time, with the stock layers."""
     vision, frames = Stock().to(device).eval(), paper.frames(NAIVE_FRAMES)
 
     @torch.inference_mode()

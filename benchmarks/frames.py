@@ -1,4 +1,4 @@
-"""Frames for training V, in the order of training."""
+"""Benchmark of loading frames for training V, in training order."""
 
 import tempfile
 from pathlib import Path
@@ -24,7 +24,7 @@ NAIVE_FRAMES = 100
 
 
 def run(device: torch.device) -> list[Result]:  # noqa: ARG001 (always on the CPU)
-    """Against an npz opened for every frame, and against copying frames out of memory."""
+    """Against opening an npz for every frame, and against copying frames from memory."""
     home = tempfile.TemporaryDirectory()
     folder = Path(home.name)
     store = recorded(folder)
@@ -37,7 +37,7 @@ def run(device: torch.device) -> list[Result]:  # noqa: ARG001 (always on the CP
 
 
 def recorded(folder: Path) -> EpisodeStore:
-    """Frames as they are: of CarRacing, in shards."""
+    """Frames of CarRacing, in shards."""
     seeds = env_seeds(Role.COLLECT, EPISODES)
     collect(
         FAST,
@@ -53,12 +53,12 @@ def recorded(folder: Path) -> EpisodeStore:
 
 
 def ours(loader: FrameLoader) -> Way:
-    """An epoch."""
+    """One epoch."""
     return lambda: float(sum(len(batch) for batch in loader.train_batches(0)))
 
 
 def naive(store: EpisodeStore, folder: Path) -> Way:
-    """One file an episode, and one opened for every frame that a shuffled data set asks for."""
+    """One file per episode, opened again for every frame of a shuffled data set."""
     folder.mkdir()
     for number, episode in enumerate(store.episodes()):
         np.savez_compressed(folder / f"{number}.npz", obs=episode.obs)
@@ -74,7 +74,7 @@ def naive(store: EpisodeStore, folder: Path) -> Way:
 
 
 def limit(store: EpisodeStore) -> Way:
-    """Shuffled frames copied from memory that holds them all."""
+    """Shuffled frames copied from memory that contains all of them."""
     frames = np.concatenate([episode.obs for episode in store.episodes()])
     order = np.random.default_rng(0).permutation(len(frames))
 

@@ -1,8 +1,8 @@
-"""Cost against size: time and peak memory for ten times the data, candidates, rollouts or units.
+"""Benchmark of time and peak memory against size: ten times the data, candidates, rollouts or units.
 
     python -m benchmarks.growth [--figure docs/growth.png] [--json FILE] [NAME …]
 
-Every point is a process of its own, so that its peak memory is its own.
+Every point runs in its own process, so that its peak memory is measured separately.
 """
 
 import argparse
@@ -52,14 +52,14 @@ CPU = torch.device("cpu")
 FRAMES = EnvSpec(id="x", observation="pixel", obs_shape=(64, 64, 3), action="discrete", action_dim=paper.A)
 LANDER = EnvConfig(id="LunarLander-v3")
 PRODUCTS, DRAWN = "matrix products alone", "normal numbers drawn"
-EPISODE = 100  # steps of an episode of made-up frames
+EPISODE = 100  # steps of an episode of synthetic frames
 
 Prepared = tuple[Callable[[], Any], Callable[[], float]]
 """The work, and what gives its least time in seconds."""
 
 
 class Curve(NamedTuple):
-    """What grows, from ``sizes[0]`` to ten times as much, and what that does to a stage."""
+    """A quantity that grows from ``sizes[0]`` to ten times as much, and the stage whose cost depends on it."""
 
     title: str
     size: str
@@ -172,7 +172,7 @@ CURVES = {
 
 
 def recorded(frames: int, folder: Path) -> EpisodeStore:
-    """So many made-up frames in shards, as compressible as CarRacing's."""
+    """Synthetic frames in shards, as compressible as CarRacing's."""
 
     def episodes(count: int) -> Iterator[Episode]:
         rng = np.random.default_rng(0)
@@ -199,7 +199,7 @@ def recorded(frames: int, folder: Path) -> EpisodeStore:
 
 
 def products(flop: float, precision: Precision = "float32") -> Callable[[], float]:
-    """Seconds that so many FLOP take at the rate of large matrix products."""
+    """Seconds for ``flop`` operations at the rate of large matrix products."""
     return lambda: 1 / rate(matrix_products(flop, product_dtype(precision, CPU), CPU))
 
 
@@ -216,7 +216,7 @@ def point(name: str, size: int) -> dict[str, float]:
 
 
 def _peak_memory() -> int:
-    """Bytes of this process at its largest."""
+    """Peak memory of this process, in bytes."""
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
     import resource
@@ -226,7 +226,7 @@ def _peak_memory() -> int:
 
 
 def draw(path: Path, points: dict[str, list[dict[str, float]]]) -> None:
-    """Time above, with the limit as a dashed line, and peak memory below; a column for each curve."""
+    """Plot time at the top, with the limit as a dashed line, and peak memory below; one column per curve."""
     columns = 5
     rows = -(-len(points) // columns)
     figure = Figure(figsize=(3 * columns, 5 * rows), dpi=100, layout="constrained")
@@ -252,7 +252,7 @@ def draw(path: Path, points: dict[str, list[dict[str, float]]]) -> None:
 
 
 def main() -> None:
-    """Measure the curves that are named, or all, and print, draw and store them."""
+    """Measure the named curves, or all, and print, plot and save them."""
     parser = argparse.ArgumentParser(prog="benchmarks.growth", description="Cost against size.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CURVES))
     parser.add_argument("--figure", type=Path, help="a PNG of all curves")

@@ -1,4 +1,4 @@
-"""Training M at the paper's sizes: 100 lanes, windows of 64 steps."""
+"""Benchmark of training M at the paper's sizes: 100 lanes, windows of 64 steps."""
 
 import tempfile
 from pathlib import Path
@@ -20,7 +20,7 @@ WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS, STOCK_UPDATES = 64, 100, 3
 
 
 def run(device: torch.device) -> list[Result]:
-    """In float32, and in bfloat16 where the hardware has it."""
+    """In float32, and in bfloat16 with hardware support."""
     return [measure("mdnrnn_train_float32", device, "float32"), measure("mdnrnn_train", device, "auto")]
 
 
@@ -33,7 +33,7 @@ def measure(path: str, device: torch.device, precision: Precision) -> Result:
 
 
 def ours(device: torch.device, config: MDNRNNConfig) -> Way:
-    """The product's training of one epoch, validation on one episode and its checkpoint included."""
+    """The project's training of one epoch, including validation on one episode and the checkpoint."""
     home = tempfile.TemporaryDirectory()
     store = paper.latents(Path(home.name) / "latents", EPISODES + 1, WINDOWS_PER_EPISODE * WINDOW)
 
@@ -47,7 +47,7 @@ def ours(device: torch.device, config: MDNRNNConfig) -> Way:
 
 
 class Stock(nn.Module):
-    """What M predicts, out of torch's layers: a mixture for z, two rewards, the end."""
+    """M's predictions with torch's layers: a mixture for z, two rewards, the end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,14 +55,14 @@ class Stock(nn.Module):
         self.head = nn.Linear(paper.D, 3 * paper.K * paper.Z + 3)
 
     def forward(self, z: Tensor, action: Tensor, state: Any) -> tuple[Tensor, Tensor, Any]:
-        """(B, L, Z), (B, L, A) and the LSTM's state to (B, L, 3KZ), (B, L, 3) and the state after."""
+        """(B, L, Z), (B, L, A) and the LSTM's state to (B, L, 3KZ), (B, L, 3) and the next state."""
         out, state = self.lstm(torch.cat((z, action), -1), state)
         mixture, rest = self.head(out).float().split((3 * paper.K * paper.Z, 3), -1)
         return mixture, rest, state
 
 
 def stock_loss(mixture: Tensor, rest: Tensor, after: Tensor, reward: Tensor, end: Tensor) -> Tensor:
-    """Of what ``Stock`` says: likelihood, the reward of steps that go on or end, cross entropy."""
+    """Loss of ``Stock``'s outputs: likelihood, reward of continuing or ending steps, cross entropy."""
     logpi, mean, logstd = mixture.unflatten(-1, (3, paper.Z, paper.K)).unbind(-3)  # (B, L, Z, K)
     log_prob = torch.log_softmax(logpi, -1) + Normal(mean, logstd.exp()).log_prob(after[..., None])
     likelihood = torch.logsumexp(log_prob, -1).mean()
@@ -72,7 +72,7 @@ def stock_loss(mixture: Tensor, rest: Tensor, after: Tensor, reward: Tensor, end
 
 
 def stock(device: torch.device, config: MDNRNNConfig) -> Way:
-    """Loss and update alone of the stock layers, from windows that are there already; fused Adam."""
+    """Only loss and update of the stock layers, on windows already in memory; fused Adam."""
     model, batch = Stock().to(device), config.batch_size
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     z, action = (torch.randn(batch, WINDOW + 1, size, device=device) for size in (paper.Z, paper.A))
@@ -95,7 +95,7 @@ def stock(device: torch.device, config: MDNRNNConfig) -> Way:
 
 
 def naive(device: torch.device) -> Way:
-    """torch's own LSTM and distributions, a window at a time."""
+    """torch's own LSTM and distributions, one window at a time."""
     lstm = nn.LSTM(paper.Z + paper.A, paper.D, batch_first=True).to(device)
     head = nn.Linear(paper.D, 3 * paper.K * paper.Z + 2).to(device)
     parameters = [*lstm.parameters(), *head.parameters()]

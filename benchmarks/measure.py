@@ -1,4 +1,4 @@
-"""Measuring several ways of doing one thing side by side."""
+"""Timing of several implementations of one task, in alternation."""
 
 import gc
 import multiprocessing
@@ -14,7 +14,7 @@ import torch
 
 try:
     import psutil
-except ModuleNotFoundError:  # where there is nothing but torch and numpy, other load goes unseen
+except ModuleNotFoundError:  # on a machine with only torch and numpy, other load is not measured
     psutil = None
 
 Way = Callable[[], float]
@@ -27,11 +27,11 @@ class Result:
 
     Attributes:
         stock: torch's own layers at the same batch and precision, on torch's default number of threads.
-        ratio: ours to naive; of ``cma`` its share of a dream generation. stock_ratio: ours to stock.
+        ratio: ours to naive; for ``cma`` its share of a dream generation. stock_ratio: ours to stock.
         fraction_of_limit: ours to limit.
         spread: of each way, (largest - smallest) / median.
-        other_load: cores that somebody else kept busy meanwhile; None where that cannot be seen.
-        note: what was compared.
+        other_load: cores that other processes used on average; None if unknown.
+        note: the compared implementations.
     """
 
     path: str
@@ -48,12 +48,12 @@ class Result:
     other_load: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON has them."""
+        """Plain values for JSON."""
         return asdict(self)
 
 
 def compare(path: str, ways: Mapping[str, Way], *, unit: str, note: str = "", repeats: int = 5) -> Result:
-    """Time ``ours``, ``stock``, ``naive`` and ``limit`` in turn, ``repeats`` times over, after one warm-up of each."""
+    """Time ``ours``, ``stock``, ``naive`` and ``limit`` in turn, ``repeats`` times, after one warm-up of each."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for work in ways.values():
         work()
@@ -95,13 +95,13 @@ def rate(work: Way) -> float:
 
 
 class Load:
-    """What other processes did from here on."""
+    """CPU time of other processes since this object was created."""
 
     def __init__(self) -> None:
         self._busy, self._own, self._since = _busy(), _own(), time.monotonic()
 
     def of_others(self) -> float | None:
-        """Cores that they kept busy on average, time stolen by other guests of the host included."""
+        """Cores used by other processes on average, including time stolen by other guests of the host."""
         if psutil is None:
             return None
         wall = time.monotonic() - self._since
@@ -117,7 +117,7 @@ def _busy() -> float:
 
 
 def _own() -> float:
-    """CPU seconds of this process and its children, the living and the dead."""
+    """CPU seconds of this process and its children, running and terminated."""
     if psutil is None:
         return 0.0
     here = psutil.Process()
@@ -127,7 +127,7 @@ def _own() -> float:
 
 
 def matrix_products(flop_per_unit: float, dtype: torch.dtype, device: torch.device, size: int = 2048) -> Way:
-    """The limit of all that multiplies matrices: large products alone, counted in units of so many FLOP."""
+    """The limit for code that multiplies matrices: large products alone; a unit is ``flop_per_unit`` FLOP."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     products = 10 if device.type == "cpu" else 1000
 
@@ -150,14 +150,14 @@ def beside_products(
     note: str,
     **rest: Any,
 ) -> Result:
-    """``compare`` where the limit is matrix products in ``dtype``, ``flop`` of them a unit."""
+    """``compare`` with a limit of matrix products in ``dtype``, ``flop`` per unit."""
     ways = {"ours": ours, "stock": stock, "naive": naive, "limit": matrix_products(flop, dtype, device)}
     note = f"{str(dtype).removeprefix('torch.')}{note}; matrix products alone"
     return compare(path, ways, note=note, **rest)
 
 
 def apart(make: Callable[..., Way], *arguments: Any) -> Way:
-    """The way that ``make`` makes, in a process of its own: its memory and its threads are not those of others."""
+    """The way that ``make`` returns, run in its own process with separate memory and threads."""
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (make, *arguments))
     return lambda: pool.submit(_go_on).result()
 
@@ -174,7 +174,7 @@ def _go_on() -> float:
 
 
 def single_threaded(work: Way) -> Way:
-    """The same on one thread, which is faster for work in small pieces."""
+    """The same on one thread, which is faster for small operations."""
 
     def alone() -> float:
         threads = torch.get_num_threads()

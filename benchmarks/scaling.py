@@ -1,8 +1,8 @@
-"""What full presets take on more hands, reckoned from measured rates: ``python -m benchmarks.scaling FIGURES.json``.
+"""Hours of full presets on more cores, computed from measured rates: ``python -m benchmarks.scaling FIGURES.json``.
 
-Nothing here is measured: it multiplies. Environments and dreams are shared out in whole tasks over the workers, so a
-stage with fewer tasks than workers leaves some idle. V and M train on one machine, here at the rate that was measured,
-whatever the number of cores: how they scale beyond is not known.
+Nothing is measured here. Environments and dreams are distributed over the workers in whole tasks, so a stage with fewer
+tasks than workers leaves some idle. V and M train on one machine, here at the measured rate for any number of cores:
+how they scale further is not known.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from omegaconf import OmegaConf
 
 ENVS = ("carracing", "carracing_lowcost")
 CORES = (1, 16, 64)
-LENGTH = 1000  # steps of an episode of CarRacing that nobody ends
-SKIPPED = 50  # steps of the opening zoom, played and not recorded
+LENGTH = 1000  # steps of a CarRacing episode without early termination
+SKIPPED = 50  # steps of the opening zoom, run and not recorded
 
 
 class Rates(NamedTuple):
-    """Measured rates: per core of what is shared out, of the whole machine what is not."""
+    """Measured rates: per core for distributed work, per machine for the rest."""
 
     cores: int
     act: float
@@ -35,9 +35,9 @@ class Rates(NamedTuple):
 
 
 def rates(figures: list[dict[str, Any]], path: str, cores: int) -> Rates:
-    """Of the environment whose steps are the figure ``path``."""
+    """The rates, with environment steps at the rate of figure ``path``."""
     ours = {row["path"]: row["ours"] for row in figures}
-    thought = 1 / ours["agent"] - 1 / ours["carracing"]  # s of V, M and C; never less than nothing
+    thought = 1 / ours["agent"] - 1 / ours["carracing"]  # s of V, M and C; noise can make it negative
     act = 1 / (1 / ours[path] + max(thought, 0.0))
     trained = ours["vae_train"], ours["encode"], ours["mdnrnn_train"]
     return Rates(cores, act, ours[path], *trained, ours["dream"] / cores)
@@ -53,14 +53,14 @@ def composed(env: str) -> dict[str, Any]:
 
 
 def hours(params: dict[str, Any], rate: Rates, cores: int) -> dict[str, float]:
-    """Of every stage, all rounds together."""
+    """Hours of every stage, all rounds together."""
     collecting, controller, evaluate = params["collect"], params["controller"], params["evaluate"]
     rounds = len(params["rounds"])
     episodes = [collecting["random_episodes"], *[collecting["controller_episodes"]] * (rounds - 1)]
-    seen = LENGTH * sum(sum(episodes[: k + 1]) for k in range(rounds))  # each round trains on all so far
+    seen = LENGTH * sum(sum(episodes[: k + 1]) for k in range(rounds))  # each round trains on all episodes so far
 
     def shared(tasks: int, seconds: float) -> float:
-        """``tasks`` tasks of so many seconds each."""
+        """Seconds of ``tasks`` tasks of ``seconds`` each on the available cores."""
         return math.ceil(tasks / cores) * seconds
 
     size = collecting["episodes_per_shard"]
@@ -96,7 +96,7 @@ def hours(params: dict[str, Any], rate: Rates, cores: int) -> dict[str, float]:
 
 def main() -> None:
     """Print a table of hours for every environment."""
-    parser = argparse.ArgumentParser(prog="benchmarks.scaling", description="What full presets take on more hands.")
+    parser = argparse.ArgumentParser(prog="benchmarks.scaling", description="What the full presets take on more cores.")
     parser.add_argument("figures", type=Path, help="what `python -m benchmarks --json` wrote")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="of the machine they were measured on")
     parser.add_argument("--candidates-per-task", type=int, help="instead of the preset's")

@@ -1,4 +1,4 @@
-"""Training V at the paper's sizes: 100 frames an update."""
+"""Benchmark of training V at the paper's sizes: 100 frames per update."""
 
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ BATCH, UPDATES, STOCK_UPDATES = 100, 60, 15
 
 
 def run(device: torch.device) -> list[Result]:
-    """In float32, and in bfloat16 where the hardware has it; on a CPU also what keeping memory is worth."""
+    """In float32, and in bfloat16 with hardware support; on a CPU also the effect of keeping freed memory."""
     results = [measure("vae_train_float32", device, "float32"), measure("vae_train", device, "auto")]
     return [*results, memory(device)] if device.type == "cpu" else results
 
@@ -35,26 +35,26 @@ def measure(path: str, device: torch.device, precision: Precision) -> Result:
 
 
 def memory(device: torch.device) -> Result:
-    """Frames per second with memory kept and, as ``naive``, without."""
+    """Frames per second with freed memory kept and, as ``naive``, without."""
     ways = {"ours": apart(ours, device, "auto"), "naive": apart(forgetful, device)}
     return compare("vae_train_memory", ways, unit="frames/s", note="freed memory kept; given back; -")
 
 
 def forgetful(device: torch.device) -> Way:
-    """``ours`` where the C library does as it likes with freed memory."""
+    """``ours`` with the C library's default handling of freed memory."""
     shards.keep_memory = lambda: False
     return ours(device, "auto")
 
 
 class _Frames:
-    """One batch over and over, and one frame to validate on."""
+    """The same batch repeatedly, and one frame for validation."""
 
     def __init__(self) -> None:
         self.batches_per_epoch = UPDATES
         self._frames = paper.frames(BATCH)
         self.mean_frame = self._frames.mean(0)
 
-    def train_batches(self, epoch: int, start: int) -> Iterator[NDArray[np.uint8]]:  # noqa: ARG002 (all are alike)
+    def train_batches(self, epoch: int, start: int) -> Iterator[NDArray[np.uint8]]:  # noqa: ARG002 (all are equal)
         return (self._frames for _ in range(start, UPDATES))
 
     def validation_batches(self) -> Iterator[NDArray[np.uint8]]:
@@ -62,7 +62,7 @@ class _Frames:
 
 
 def ours(device: torch.device, precision: Precision) -> Way:
-    """The product's training, its checkpoint included."""
+    """The project's training, including its checkpoint."""
     source, config = _Frames(), VAEConfig(epochs=1, precision=precision)
 
     def work() -> float:
@@ -75,7 +75,7 @@ def ours(device: torch.device, precision: Precision) -> Way:
 
 
 class Stock(nn.Module):
-    """The paper's VAE out of torch's layers, as most ports of it have it."""
+    """The paper's VAE with torch's layers, as in most ports."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Environments of one's own. One is used by ``env.id=environments.<module>:<Id-v0>``; an edit of it is seen by DVC."""
+"""User-defined environments, used with ``env.id=environments.<module>:<Id-v0>``; DVC tracks changes to their code."""

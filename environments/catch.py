@@ -1,4 +1,4 @@
-"""An example of an environment of one's own: catch the ball that falls (after bsuite's Catch, Osband et al. 2020).
+"""Example of a user-defined environment: catch the falling ball (after bsuite's Catch, Osband et al. 2020).
 
     uv run dvc exp run -S env.id=environments.catch:Catch-v0
 
@@ -11,14 +11,15 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS, COLUMNS, CELL = 10, 5, 8  # CELL: pixels of a cell's side
+ROWS, COLUMNS, CELL = 10, 5, 8  # CELL: side of a cell in pixels
 BALL, PADDLE = (255, 220, 90), (110, 180, 255)
 
 
 class Catch(gym.Env):
-    """Frames (80, 40, 3) uint8; actions 0, 1, 2 move the paddle left, not, and right.
+    """Frames (80, 40, 3) uint8; actions 0, 1, 2 move the paddle left, not at all, and right.
 
-    An episode is one ball: nine steps of reward 0 but for the last, which pays 1 where the paddle is, else -1.
+    An episode is one ball: nine steps of reward 0, except the last, whose reward is 1 if the paddle catches the ball,
+    else -1.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012 (Gymnasium's convention)

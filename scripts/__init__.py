@@ -1,1 +1,1 @@
-"""Scripts that are no stage of the pipeline."""
+"""Scripts that are not pipeline stages."""

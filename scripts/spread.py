@@ -1,4 +1,4 @@
-"""No stage, a table: the scores of all experiments, their spread over seeds. ``python -m scripts.spread``"""
+"""Table of the scores of all experiments and their spread over seeds: ``python -m scripts.spread``"""
 
 import statistics
 from collections import defaultdict
@@ -13,8 +13,10 @@ Group = tuple[str, str, str]
 
 
 def scores(experiments: Iterable[Mapping[str, Any]]) -> dict[Group, dict[int, float]]:
-    """Score by seed, of every environment, id and mode. Experiments without a score are passed over; of two with the
-    same seed the first listed counts, which is the workspace's, then the latest.
+    """Score by seed, for every environment, id and mode.
+
+    Experiments without a score are skipped; of two with the same seed the first listed counts, which is the
+    workspace's, then the latest.
     """
     found: dict[Group, dict[int, float]] = defaultdict(dict)
     for row in experiments:

@@ -1,6 +1,6 @@
-"""Stage code: what code each stage's result depends on, so that a stage is stale when that changes and only then.
+"""Stage code: record the code that each stage's result depends on, so that only changes to that code make it stale.
 
-``python -m stages.code`` writes code/<stage>.json for every stage; ``python -m stages.code --why STAGE`` says what has
+``python -m stages.code`` writes code/<stage>.json for every stage; ``python -m stages.code --why STAGE`` lists what has
 changed in it since dvc.lock was written.
 """
 
@@ -19,7 +19,7 @@ from worldmodels.common.params import UserError, read_params
 
 FOLDER = Path("code")
 STAGES = ("init", "collect", "vae", "encode", "mdnrnn", "controller", "evaluate")
-SCORING = ("init", "evaluate")  # these make the environment of the score, too
+SCORING = ("init", "evaluate")  # these also create the environment of the score
 MAKES_ENVIRONMENTS = "worldmodels.environment.make"
 
 Code = dict[str, dict[str, str]]
@@ -27,7 +27,7 @@ Code = dict[str, dict[str, str]]
 
 
 def code_of(stage: str, params: Mapping[str, Any], sources: Sources) -> Code:
-    """The code that a stage's result depends on: its own, and that of the environments it plays in."""
+    """The code that a stage's result depends on: its own modules, and those of the environments it uses."""
     modules = sources.reach(f"stages.{stage}")
     packages: dict[str, str] = {}
     if MAKES_ENVIRONMENTS in modules:
@@ -39,7 +39,7 @@ def code_of(stage: str, params: Mapping[str, Any], sources: Sources) -> Code:
 
 
 def environment_modules(env_id: str) -> list[str]:
-    """The module that defines an environment: the one the id names, or that of the registered entry point."""
+    """The module that defines an environment: the one named in the id, or that of the registered entry point."""
     module, _, name = env_id.rpartition(":")
     if module:
         return [module]
@@ -49,22 +49,22 @@ def environment_modules(env_id: str) -> list[str]:
         import ale_py
 
         gymnasium.register_envs(ale_py)
-    spec = gymnasium.registry.get(name)  # an unknown id is for init to report
+    spec = gymnasium.registry.get(name)  # the stage init reports an unknown id
     return [str(spec.entry_point).partition(":")[0]] if spec else []
 
 
 def versions(modules: list[str], sources: Sources) -> dict[str, str]:
-    """Version of each installed distribution that environments defined in ``modules`` are made of."""
+    """Version of each installed distribution that the environments defined in ``modules`` depend on."""
     names = (name.split(".")[0] for name in _outside(modules, sources))
-    tops = {"gymnasium", *names} - {"numpy"}  # which makes no world
+    tops = {"gymnasium", *names} - {"numpy"}  # numpy implements no environment
     found = {distribution for top in tops for distribution in _distributions().get(top, ())}
     return {distribution: metadata.version(distribution) for distribution in sorted(found)}
 
 
 def _outside(modules: list[str], sources: Sources) -> Iterator[str]:
-    """What the modules, and the project's own that they reach, import from elsewhere: dotted names.
+    """Dotted names of the external modules that ``modules``, and the project modules they reach, import.
 
-    Where they take an environment of Gymnasium's, what that one imports too: its physics engine.
+    For environments of Gymnasium this includes what the environment imports, such as its physics engine.
     """
     own = sources.reach(*modules)
     for name in {*modules, *(imported for module in own for imported in sources.imports(module))} - set(own):
@@ -97,7 +97,7 @@ def why(stage: str, sources: Sources) -> Iterator[str]:
     """One line for each round of ``stage`` in dvc.lock, and one for each change since.
 
     Raises:
-        UserError: there is no such stage, or it was never run, or the cache has lost what it depended on.
+        UserError: no such stage, it was never run, or the recorded code is no longer in the cache.
     """
     if stage not in STAGES:
         raise UserError(f"--why {stage}: no such stage; accepted: {', '.join(STAGES)}")
@@ -117,7 +117,7 @@ def _lock() -> dict[str, Any]:
 
 
 def _locked_code(entry: Mapping[str, Any], stage: str) -> Code:
-    """code/<stage>.json as it was when the stage ran, from DVC's cache."""
+    """code/<stage>.json at the time the stage ran, from DVC's cache."""
     from dvc.repo import Repo
 
     path = (FOLDER / f"{stage}.json").as_posix()
@@ -141,7 +141,7 @@ def _differences(before: Code, now: Code) -> Iterator[str]:
 
 
 def main() -> None:
-    """Write the files, or answer ``--why``."""
+    """Write the files, or print the answer to ``--why``."""
     parser = argparse.ArgumentParser(prog="stages.code", description=__doc__)
     parser.add_argument("--why", metavar="STAGE", help=f"what changed since dvc.lock: {', '.join(STAGES)}")
     stage = parser.parse_args().why

@@ -13,7 +13,7 @@ from worldmodels.round import Round
 
 
 def policies(job: Job, config: CollectConfig, spec: EnvSpec) -> list[Policy]:
-    """Who plays each episode: at random in the first round; then mostly the controller and variations of it."""
+    """The policy of each episode: random in the first round; later mostly the controller and samples of its search."""
     random = random_policy(config.random_policy, spec)
     before = Round(job.previous.name)
     if not before.files.controller.exists():
@@ -27,7 +27,7 @@ def policies(job: Job, config: CollectConfig, spec: EnvSpec) -> list[Policy]:
 
 
 def main(job: Job) -> None:
-    """Record episodes with the previous round's controller, or at random where there is none."""
+    """Record episodes with the previous round's controller, or with the random policy if there is none."""
     env, config = load_section("env", EnvConfig), load_section("collect", CollectConfig)
     before = job.previous
     models = [path.parent for path in (before.vae, before.mdnrnn, before.controller)]

@@ -1,4 +1,4 @@
-"""Stage controller: evolve C, in the dream, in the real environment, or in one after the other."""
+"""Stage controller: evolve C in the dream, in the real environment, or in both, one after the other."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from worldmodels.round import Round
 
 
 def main(job: Job) -> None:
-    """Evolve C, starting from the previous round's."""
+    """Evolve C, starting from the previous round's controller."""
     env = load_section("env", EnvConfig)
     config, dreaming = load_section("controller", ControllerConfig), load_section("dream", DreamConfig)
     here, before = Round(job.round.name), Round(job.previous.name)

@@ -1,4 +1,4 @@
-"""Stage encode: all episodes so far as sequences of (mu, logvar)."""
+"""Stage encode: encode all episodes so far as sequences of (mu, logvar)."""
 
 from stages.common.job import Job, run_stage
 from stages.common.live import live
@@ -14,7 +14,7 @@ def main(job: Job) -> None:
     """Encode the episodes of all rounds so far with this round's V."""
     config = load_section("encode", EncodeConfig)
     here, store = job.round, EpisodeStore.open_all(job.round.episodes)
-    device = job.runtime.torch_device() if store.spec.observation == "pixel" else "cpu"  # states do without torch
+    device = job.runtime.torch_device() if store.spec.observation == "pixel" else "cpu"  # states need no torch
     with live(job) as report:
         latents = encode_episodes(
             load_vision(here.vae, device),

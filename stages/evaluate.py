@@ -1,4 +1,4 @@
-"""Stage evaluate: what the last round's agent is worth on held-out seeds, and what its dream is worth."""
+"""Stage evaluate: score the last round's agent on held-out seeds and check its dream against the real environment."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ VIDEOS = Path("results") / "evaluate" / "videos"
 def check(
     job: Job, env: EnvConfig, config: EvaluateConfig, last: Round, fitness: DreamFitness
 ) -> tuple[DreamCheck, list[str]]:
-    """Controllers random, of earlier rounds and the last one's, in reality and in the dream; and what each is."""
+    """Compare random, earlier and last controllers in reality and in the dream; also returns each one's kind."""
     trained = last.controller
     rng = torch_rng(job.run.seed, job.name, "random controllers")
     random = torch.randn(config.check_controllers, trained.controller.num_params, generator=rng).numpy()
@@ -51,7 +51,7 @@ def check(
 
 
 def report_returns(report: Live, agent: EvalResult, random: EvalResult, metrics: Metrics, spec: EnvSpec) -> None:
-    """One row per held-out episode, and both policies' returns as a histogram."""
+    """Write one row per held-out episode, and a histogram of both policies' returns."""
     names = ("seeds", "returns", "lengths", "terminated", "truncated")
     columns = {name.removesuffix("s"): getattr(agent, name).tolist() for name in names}
     report.table("returns", columns | {"random_return": random.returns.tolist()})
@@ -60,7 +60,7 @@ def report_returns(report: Live, agent: EvalResult, random: EvalResult, metrics:
 
 
 def report_check(report: Live, checked: DreamCheck, kinds: list[str]) -> None:
-    """What each controller earned in reality and in the dream."""
+    """Write each controller's return in reality and in the dream."""
     columns = {"controller": kinds, "real_return": checked.real.tolist(), "dream_return": checked.dream.tolist()}
     report.table("dream_check", columns)
     kept = np.isfinite(checked.dream)
@@ -82,7 +82,7 @@ def film(
     dream: Dream,
     seeds: list[int],
 ) -> None:
-    """The agent's first held-out episodes, and the first of them once more beside its dream."""
+    """Record the agent's first held-out episodes, and the first of them again next to its dream."""
     VIDEOS.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds[: config.videos]):
         film_agent(VIDEOS / f"agent-{number}.mp4", scored, agent, seed)
@@ -92,7 +92,7 @@ def film(
 
 
 def main(job: Job) -> None:
-    """Score the agent and the random policy on the same held-out seeds, check the dream, and film both."""
+    """Score the agent and the random policy on the same held-out seeds, check the dream, and record videos of both."""
     env, config = load_section("env", EnvConfig), load_section("evaluate", EvaluateConfig)
     dreaming = load_section("dream", DreamConfig)
     last = Round(job.run.final_round)
@@ -110,7 +110,7 @@ def main(job: Job) -> None:
             for policy in (agent, RandomPolicy(spec))
         )
         dreamed = fitness(trained.best[None], config.dream_rollouts, Role.EVALUATE)
-        checked, kinds = check(job, env, config, last, fitness)  # in what the dream models, not in `scored`
+        checked, kinds = check(job, env, config, last, fitness)  # in the environment of the dream, not in `scored`
         metrics = summary(result, scored_spec.solved_return)
         report.summary(
             metrics

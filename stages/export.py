@@ -1,4 +1,4 @@
-"""No stage, the end of a run: pack the evaluated agent into one folder. ``python -m stages.export agents/NAME``"""
+"""Pack the evaluated agent into one folder (not a pipeline stage): ``python -m stages.export agents/NAME``"""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ def export(folder: Path) -> None:
     """Pack the agent that the stage ``evaluate`` has scored.
 
     Raises:
-        UserError: the evaluation is not of the models, parameters and code that lie here.
+        UserError: the evaluation does not belong to the present models, parameters and code.
     """
     check_fresh()
     source = Round(load_section("run", RunConfig).final_round)
@@ -35,7 +35,7 @@ def export(folder: Path) -> None:
 
 
 def check_fresh() -> None:
-    """Raise a ``UserError`` unless ``evaluate`` is up to date in DVC's eyes."""
+    """Raise a ``UserError`` unless DVC reports ``evaluate`` as up to date."""
     from dvc.repo import Repo
 
     if not METRICS.exists() or Repo().status(targets=["evaluate"]):

@@ -1,4 +1,4 @@
-"""Stage init: check every parameter before any work starts, and make round r0."""
+"""Stage init: check every parameter before any work starts, and create round r0."""
 
 from collections.abc import Mapping
 
@@ -41,7 +41,7 @@ class RoundConfig:
 
 
 def check_params(params: Mapping[str, object]) -> dict[str, object]:
-    """Every section as its configuration.
+    """Every section parsed as its configuration dataclass.
 
     Raises:
         ParamError: the first value that is not accepted, or a section that is missing or unknown.
@@ -58,10 +58,10 @@ def check_params(params: Mapping[str, object]) -> dict[str, object]:
 
 
 def check_rounds(rounds: object, run: RunConfig) -> None:
-    """Hold the rounds to a chain from r0 to the final round, as long as ``run.rounds`` says.
+    """Check that the rounds form a chain from r0 to the final round of length ``run.rounds``.
 
     Raises:
-        ParamError: they are not.
+        ParamError: they do not.
     """
     if not isinstance(rounds, Mapping):
         raise ParamError(
@@ -84,7 +84,7 @@ def check_rounds(rounds: object, run: RunConfig) -> None:
 
 
 def main(job: Job) -> None:
-    """Check params.yaml as a whole and make round r0: no data, no models, the random policy."""
+    """Check all of params.yaml and create round r0: no data, no models, the random policy."""
     configs = check_params(read_params())
     job.runtime.check()
     env, collecting, scoring = configs["env"], configs["collect"], configs["evaluate"]

@@ -13,11 +13,11 @@ from worldmodels.vision.latents import LatentStore
 
 
 def main(job: Job) -> None:
-    """Train M on the latents, starting from the previous round's, and see how far it can see."""
+    """Train M on the latents, starting from the previous round's weights, and measure its open-loop error."""
     config = load_section("mdnrnn", MDNRNNConfig)
     store, before = LatentStore(job.round.latents), job.previous.mdnrnn
     scratch = job.scratch(["mdnrnn"], [job.round.latents, before.parent])
-    stream = (job.stage,)  # the same in every round, so that an episode held out once stays held out
+    stream = (job.stage,)  # the same in every round, so that a held-out episode stays held out
     with live(job) as report:
         memory = train_memory(
             store,

@@ -1,4 +1,4 @@
-"""Stage vae: train V on all frames so far; in a state environment, fit its normalisation."""
+"""Stage vae: train V on all frames so far; for a state environment, fit its normaliser."""
 
 from itertools import islice
 
@@ -17,8 +17,8 @@ PICTURED = 16  # frames
 
 
 def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> None:
-    """V of a pixel environment."""
-    from worldmodels.environment.frames import FrameLoader  # here, because states do without torch
+    """Train V of a pixel environment."""
+    from worldmodels.environment.frames import FrameLoader  # imported late: states need no torch
     from worldmodels.vision.train import train_vision
 
     before, device = job.previous.vae, job.runtime.torch_device()
@@ -48,7 +48,7 @@ def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> Non
 
 
 def normalise(job: Job, store: EpisodeStore, report: Live) -> None:
-    """V of a state environment: fitted once, so that z keeps its meaning for the M and C of later rounds."""
+    """Fit V of a state environment, once, so that z keeps its meaning for the M and C of later rounds."""
     statistics, before = store.state_statistics(), job.previous.vae
     save_vision(job.round.vae, load_vision(before) if before.exists() else fit_normaliser(statistics))
     state_ranges(report.images / "states.png", statistics)
@@ -56,7 +56,7 @@ def normalise(job: Job, store: EpisodeStore, report: Live) -> None:
 
 
 def main(job: Job) -> None:
-    """Train V on the frames of all rounds so far, starting from the previous round's."""
+    """Train V on the frames of all rounds so far, starting from the previous round's weights."""
     config = load_section("vae", VAEConfig)
     store = EpisodeStore.open_all(job.round.episodes)
     with live(job) as report:

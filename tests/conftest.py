@@ -1,4 +1,4 @@
-"""One thread: the tests' tensors are tiny, and sums come out alike in whichever process they are made."""
+"""Test configuration: one thread, since tensors are tiny and sums are then the same in every process."""
 
 import pytest
 import torch

@@ -1,6 +1,6 @@
-"""Environments that count, so that a record which is off by one shows it.
+"""Environments that count steps, so that a record that is off by one is detected.
 
-What is observed before step t is the number t, in every pixel or as the first entry of the state. The reward of step t
+The observation before step t is the number t, in every pixel or as the first entry of the state. The reward of step t
 is t, and the episode is terminated after ``length`` steps (plus a number below ``jitter`` drawn from the seed).
 """
 
@@ -47,7 +47,7 @@ class CountingPixels(_Counting):
 
 
 class DoublingPixels(CountingPixels):
-    """As CountingPixels, with rewards twice as large: a return tells where it was earned."""
+    """As CountingPixels, with doubled rewards: a return shows in which environment it was obtained."""
 
     def step(self, action):
         obs, reward, terminated, truncated, info = super().step(action)

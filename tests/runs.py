@@ -1,4 +1,4 @@
-"""What the tests of long runs share: a log that remembers, and can stop the run; loops that report and save often."""
+"""Helpers for tests of long runs: a log that records and can stop the run; frequent log points and checkpoints."""
 
 from contextlib import AbstractContextManager
 from unittest import mock
@@ -27,5 +27,5 @@ class Recorder:
 
 
 def every(*, log: int = training.LOG_EVERY, checkpoint: int = 1) -> AbstractContextManager:
-    """Inside, training curves have a point every ``log`` updates, and runs a checkpoint every ``checkpoint``."""
+    """Inside, training curves have a point every ``log`` updates, and runs save a checkpoint every ``checkpoint``."""
     return mock.patch.multiple(training, LOG_EVERY=log, CHECKPOINT_EVERY=checkpoint)

@@ -1,4 +1,4 @@
-"""A packed agent is the agent that was packed."""
+"""Tests that a loaded agent equals the packed one."""
 
 import json
 
@@ -24,7 +24,7 @@ METRICS = {"return_mean": 1.0, "dream_return_mean": 2.0, "env_steps": 3}
 
 
 def packed(folder, env, features):
-    """A round of models that were never trained, and the folder of its agent."""
+    """A round of untrained models, and the folder of its agent."""
     controller, source = new_controller(env, features), Round("r1", folder)
     write_manifest(source.files.episodes, [], round_name="r1", spec=spec_of(env), previous=None)
     save_vision(source.files.vae, identity(3))

@@ -1,4 +1,4 @@
-"""The rules of ARCHITECTURE.md that a reader of imports can hold, and the dependencies that DVC is told of."""
+"""Tests of the import rules of ARCHITECTURE.md, and of the dependencies in dvc.yaml."""
 
 import ast
 from collections.abc import Collection
@@ -44,7 +44,7 @@ def layer(path: Path) -> int | None:
 
 
 def breaches(path: Path, names: Collection[str]) -> list[str]:
-    """What ``path`` may not import among ``names``."""
+    """The imports among ``names`` that are not allowed in ``path``."""
     mine, package = layer(path), path.parts[1].removesuffix(".py")
     wrong = [name for name in names if name.split(".")[0] in ("dvc", "dvclive", "stages")]
     for name in names:
@@ -95,9 +95,9 @@ def test_a_stage_depends_on_the_parameters_it_loads(stage: str) -> None:
         if getattr(call.func, "id", "") == "load_section" and isinstance(call.args[0], ast.Constant)
     }
     declared = set(STAGES[stage]["params"])
-    if stage == "code":  # it has to know the environments alone
+    if stage == "code":  # it reads only the environments' parameters
         assert declared == {"env.id", "evaluate.env_id"}
-    elif stage == "init":  # it reads the whole file; the machine's part changes no result
+    elif stage == "init":  # it reads the whole file; the section runtime changes no result
         assert declared == set(OmegaConf.load(ROOT / "params.yaml")) - {"runtime"}
     else:
         assert {name for name in declared if not name.startswith("run.")} == loaded

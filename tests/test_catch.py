@@ -1,4 +1,4 @@
-"""The example of an environment of one's own is one that the project takes."""
+"""Tests that the project accepts the example of a user-defined environment."""
 
 import gymnasium as gym
 import numpy as np

@@ -1,4 +1,4 @@
-"""A cluster of two nodes on this machine, one CPU each, so that two tasks at a time are on two nodes."""
+"""Tests on a cluster of two nodes on this machine, one CPU each, so that two concurrent tasks are on two nodes."""
 
 import contextlib
 import os
@@ -48,7 +48,7 @@ def cluster(tmp_path_factory):
     head: dict[str, Any] = {**NODE, "include_dashboard": False, "_system_config": quick}
     nodes = Cluster()
     try:
-        with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):  # which is where a cluster's workers are
+        with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):  # as for a cluster's workers
             nodes.add_node(**head)
             nodes.add_node(**NODE)
         with pytest.MonkeyPatch.context() as patch:
@@ -71,7 +71,7 @@ def wait_for(happened) -> None:
 
 
 def meet(folder: Path, x: int) -> tuple[int, int, str]:
-    """Goes on when it has been called on two nodes."""
+    """Return once it has been called on two nodes."""
     (folder / this_node()).touch()
     wait_for(lambda: len(list(folder.iterdir())) == 2)
     return square(x), torch.get_num_threads(), this_node()
@@ -102,7 +102,7 @@ def add(shared: Shared, x: int) -> int:
 
 
 class Stranded(RandomPolicy):
-    """Never comes back from one node; on others it waits until it has got there."""
+    """Never returns on one node; on others it waits until it has been called there."""
 
     def __init__(self, spec, node: str, folder: Path):
         super().__init__(spec)
@@ -178,7 +178,7 @@ def test_an_exception_comes_back_as_it_was_raised(cluster):
 
 
 def test_a_worker_that_dies_each_time_is_an_error(cluster, monkeypatch):
-    monkeypatch.setattr("worldmodels.common.cluster.RETRIES", 1)  # each takes seconds
+    monkeypatch.setattr("worldmodels.common.cluster.RETRIES", 1)  # each retry takes seconds
     _remote.cache_clear()
     with pytest.raises(WorkerError, match=r"die: a worker process died \(WorkerCrashedError"):
         list(run_tasks(die, range(4), RAY, desc="die"))
@@ -206,7 +206,7 @@ def test_workers_import_the_code_of_the_folder_they_are_called_from(cluster, tmp
     )
     environment = {name: value for name, value in os.environ.items() if joined or name != "RAY_ADDRESS"}
     if not joined:
-        environment["HOME"] = str(tmp_path)  # for the token that Ray gives a cluster of its own
+        environment["HOME"] = str(tmp_path)  # for the token that Ray creates for a new cluster
     done = subprocess.run(
         [sys.executable, "-m", "program"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )

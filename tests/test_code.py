@@ -1,4 +1,4 @@
-"""A stage is stale when the code it depends on does something else, and only then."""
+"""Tests that a stage is stale if and only if the code it depends on changes its behaviour."""
 
 import gc
 import json
@@ -51,6 +51,8 @@ def double(x: int = 2) -> int:
     return 2 * x  # twice
 class Empty:
     """Nothing."""
+LIMIT = 3
+"""Of doubling."""
 '''
 
 
@@ -63,6 +65,7 @@ class Empty:
         CODE.replace('"""A module."""\n', "\n\n\n"),
         CODE.replace("return 2 * x", "return (\n        2\n        * x\n    )"),
         CODE.replace('    """Nothing."""', '    """Nothing at all."""'),
+        CODE.replace('"""Of doubling."""', '"""How often."""'),
     ],
 )
 def test_comments_docstrings_and_layout_do_not_count(tmp_path, other):
@@ -140,7 +143,7 @@ def test_what_an_edit_reruns(tmp_path):
     done = run(folder, "python", "-m", "stages.code", "--why", "mdnrnn")
     assert done.stdout.splitlines() == ["mdnrnn@r1: its code has not changed since dvc.lock"]
 
-    edit(folder / "cells/rules.py", "return reward", "return 2 * reward")  # imported relatively
+    edit(folder / "cells/rules.py", "return reward", "return 2 * reward")  # a relative import
     assert ran(repro(folder)) == ["code", *everything]
 
     edit(folder / "cells/world.py", "return obs, pay", "return obs + 1, pay")

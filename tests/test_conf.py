@@ -1,4 +1,4 @@
-"""params.yaml, conf/ and the configuration dataclasses say the same."""
+"""Tests that params.yaml, conf/ and the configuration dataclasses agree."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
 ENVS = sorted(path.stem for path in (CONF / "env").glob("*.yaml"))
 MODES = sorted(path.stem for path in (CONF / "mode").glob("*.yaml"))
-DIGESTS = {  # of every environment in every mode: a change here is a change of what somebody's command does
+DIGESTS = {  # of every environment in every mode: a change here changes the result of existing commands
     ("breakout", "quick"): "87c4abacce5b512f",
     ("breakout", "standard"): "d572e1dd4f1d15f8",
     ("breakout", "full"): "55a12f28c005e56b",
@@ -42,7 +42,7 @@ DIGESTS = {  # of every environment in every mode: a change here is a change of 
 
 
 def composed(*overrides: str) -> dict:
-    """What ``dvc exp run -S <override> ...`` writes into params.yaml."""
+    """The params.yaml that ``dvc exp run -S <override> ...`` writes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "params.yaml"
         compose_and_dump(path, str(CONF), None, "config", str(CONF), list(overrides))
@@ -57,7 +57,7 @@ def test_the_defaults_stand_once_in_code_and_once_in_conf() -> None:
     base = OmegaConf.load(CONF / "config.yaml")
     for name, config in SECTIONS.items():
         defaults = config()
-        chosen = {"env", "mode"} if name == "run" else set()  # the groups give these
+        chosen = {"env", "mode"} if name == "run" else set()  # set by the groups
         values = OmegaConf.to_container(OmegaConf.select(base, name), resolve=True)
         assert values == {f.name: getattr(defaults, f.name) for f in fields(config) if f.name not in chosen}, name
 
@@ -84,7 +84,7 @@ def test_every_composition_has_the_values_it_had() -> None:
 def test_the_low_cost_carracing_differs_in_what_is_drawn_alone(mode: str) -> None:
     real, cheap = composed("env=carracing", f"mode={mode}"), composed("env=carracing_lowcost", f"mode={mode}")
     assert cheap["env"]["id"] != real["env"]["id"] and cheap["run"]["env"] != real["run"]["env"]
-    assert (real["evaluate"]["env_id"], cheap["evaluate"]["env_id"]) == ("", real["env"]["id"])  # where it is scored
+    assert (real["evaluate"]["env_id"], cheap["evaluate"]["env_id"]) == ("", real["env"]["id"])  # of the score
     for section, key in (("env", "id"), ("run", "env"), ("evaluate", "env_id")):
         cheap[section][key] = real[section][key]
     assert cheap == real

@@ -1,4 +1,4 @@
-"""One split for V and M, which later rounds leave as it was."""
+"""Tests of the split that V and M share and that later rounds keep."""
 
 import numpy as np
 import pytest

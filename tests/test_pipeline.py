@@ -1,4 +1,4 @@
-"""The whole pipeline as DVC runs it, on tiny parameters, in a checkout of its own."""
+"""Tests of the whole pipeline as DVC runs it, with tiny parameters, in a separate checkout."""
 
 import csv
 import json
@@ -67,7 +67,7 @@ METRICS = {
 
 
 def checkout(tmp_path: Path, *overrides: str) -> Path:
-    """A copy of the project with parameters of its own."""
+    """A copy of the project with other parameters."""
     for name in ("stages", "worldmodels", "environments", "tests", "conf", ".dvc"):
         ignored = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
@@ -75,13 +75,13 @@ def checkout(tmp_path: Path, *overrides: str) -> Path:
         shutil.copy(ROOT / name, tmp_path / name)
     OmegaConf.save(OmegaConf.create(composed(*TINY, *overrides)), tmp_path / "params.yaml")
     git = ["git", "-C", str(tmp_path), "-c", "user.name=test", "-c", "user.email=test@example.org"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "Tiny parameters"]):  # dvclive asks for a commit
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "Tiny parameters"]):  # dvclive requires a commit
         subprocess.run([*git, *command], check=True)
     return tmp_path
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """A command in ``folder``, as if typed there, with this interpreter's programs and one thread."""
+    """Run a command in ``folder``, with this interpreter's programs and one thread."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = {name: value for name, value in os.environ.items() if not name.startswith(("DVC", "PYTHONPATH"))}
     env |= {"PATH": path, "OMP_NUM_THREADS": "1"}
@@ -143,7 +143,7 @@ def check_results(folder: Path) -> None:
 
 
 def check_the_packed_agent(folder: Path) -> None:
-    """Packed, loaded elsewhere and scored on the same seeds it scores the same; the stages' artefacts open by name."""
+    """Check that the packed agent has the same scores when loaded elsewhere, and that artefacts open by name."""
     done = run(folder, sys.executable, "-m", "stages.export", "agents/tiny")
     assert done.returncode == 0, done.stderr
     recorded = json.loads((folder / "results" / "evaluate" / "metrics.json").read_text())
@@ -164,7 +164,7 @@ def check_the_packed_agent(folder: Path) -> None:
 
 
 def check_the_readmes_code(folder: Path, last_round: str) -> None:
-    """Its section "As a library" runs as written, but for names."""
+    """Check that the code in its section "As a library" runs as written, except for names."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").split("## As a library")[1].split("\n## ")[0]
     code = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
     code = code.replace("agents/mine", "agents/tiny").replace('"r3"', f'"{last_round}"')
@@ -174,10 +174,10 @@ def check_the_readmes_code(folder: Path, last_round: str) -> None:
 
 
 def check_where_it_was_scored(results: Path) -> None:
-    """Every episode returns 45, or 90 where it is scored."""
+    """Every episode returns 45, or 90 in the environment of the score."""
     metrics = json.loads((results / "metrics.json").read_text())
     assert (metrics["return_mean"], metrics["random_return_mean"], metrics["solved"]) == (90, 90, True)
-    with (results / "plots" / "dream_check.csv").open() as file:  # what the dream is a dream of
+    with (results / "plots" / "dream_check.csv").open() as file:  # measured in the environment that the dream models
         assert {float(row["real_return"]) for row in csv.DictReader(file)} == {45}
 
 

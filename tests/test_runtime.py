@@ -87,7 +87,7 @@ def test_ray_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"  # nobody's, once the server is closed
+        address = f"127.0.0.1:{server.getsockname()[1]}"  # unused once the server is closed
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UserError, match=f"RAY_ADDRESS = '{address}': no Ray cluster there; expected HOST:PORT"):
         RuntimeConfig(backend="ray").check()
@@ -117,4 +117,4 @@ def test_a_traceback_is_the_last_thing_said(tmp_path, workers):
     done = run(folder, sys.executable, "-m", "stages.collect", "r1", "r0")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "ValueError: the simulator broke"
-    assert done.stderr.count("it broke again") <= workers * 8  # those of before the failure
+    assert done.stderr.count("it broke again") <= workers * 8  # those before the failure

@@ -1,4 +1,4 @@
-"""Shards: their sizes follow from the batch, their threads end, and memory is kept where it can be."""
+"""Tests of shards: sizes follow from the batch, threads end, and memory is kept where supported."""
 
 import platform
 

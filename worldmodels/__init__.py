@@ -1,7 +1,7 @@
-"""World Models (Ha & Schmidhuber, 2018): see, remember, dream, and act. Usable without DVC.
+"""World Models (Ha & Schmidhuber, 2018): V, M, dreams and C. Usable without DVC.
 
-``load_agent`` gives a trained agent to play with, ``Round`` what a round of the pipeline has made; both are imported
-when they are asked for, so that importing a part of the library imports no more than that part.
+``load_agent`` loads a trained agent; ``Round`` gives access to the results of a pipeline round. Both are imported on
+first access, so that importing one part of the library does not import the others.
 """
 
 from importlib import import_module

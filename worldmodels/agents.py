@@ -1,4 +1,4 @@
-"""Trained agents in a folder each: ``agent.json`` and ``weights.safetensors``, all that playing takes."""
+"""Trained agents, one folder each: ``agent.json`` and ``weights.safetensors``, which suffice to run the agent."""
 
 import json
 import shutil
@@ -26,43 +26,43 @@ FORMAT = 1
 
 
 class AgentError(UserError):
-    """A folder that holds no agent, or a damaged one."""
+    """A folder that contains no agent, or a damaged one."""
 
 
 class TrainedAgent:
-    """V, M and C as a policy of one episode at a time, and the environment it was scored in.
+    """V, M and C as a policy of one episode at a time, with the environment it was scored in.
 
     Attributes:
-        policy: the same for many episodes side by side, as ``evaluate_policy`` takes it.
+        policy: the same agent for a batch of episodes, in the form that ``evaluate_policy`` takes.
         env, spec: the environment's configuration and shape.
-        about: what ``save_agent`` recorded: ``params``, ``lineage`` and ``score`` among it.
+        about: the values that ``save_agent`` recorded, including ``params``, ``lineage`` and ``score``.
     """
 
     def __init__(self, policy: Agent, env: EnvConfig, spec: EnvSpec, about: Mapping[str, Any]) -> None:
         self.policy, self.env, self.spec, self.about = policy, env, spec, about
 
     def make_env(self, *, render: bool = False) -> gym.Env:
-        """The environment as the agent sees it; with ``render`` its ``render()`` gives RGB frames."""
+        """The environment with the agent's observations; with ``render`` its ``render()`` gives RGB frames."""
         return make_env(self.env, render=render)
 
     def reset(self, seed: int = 0) -> None:
-        """Begin an episode; ``seed`` is that of the agent's own noise, and in an evaluation the environment's too."""
+        """Begin an episode; ``seed`` seeds the agent's noise. In an evaluation it is also the environment's seed."""
         self.policy.begin([seed])
 
     def act(self, obs: NDArray) -> Any:
-        """The action for an observation of ``make_env``'s environment, in the form that its ``step`` takes."""
+        """The action for an observation of ``make_env``'s environment, in the form its ``step`` takes."""
         action = self.policy.act(np.asarray(obs)[None], np.zeros(1, np.int64))[0]
         return action if action.ndim else int(action)
 
 
 def save_agent(folder: Path, source: Round, env: EnvConfig, spec: EnvSpec, record: Mapping[str, Any]) -> None:
-    """Pack a round's models into ``folder``, whole or not at all; an agent that is there is replaced.
+    """Pack a round's models into ``folder``, atomically; an existing agent is replaced.
 
     Args:
         env, spec: the environment that the agent was scored in.
-        record: plain values to keep beside them: ``params``, ``lineage``, ``score``.
+        record: plain values to store with them: ``params``, ``lineage``, ``score``.
     """
-    from worldmodels.memory.files import pack_memory  # here, because loading does without where C sees z
+    from worldmodels.memory.files import pack_memory  # imported late: loading a C that sees only z needs no M
 
     trained = source.controller
     vae, about_vae = pack_vision(source.vae)
@@ -79,7 +79,7 @@ def save_agent(folder: Path, source: Round, env: EnvConfig, spec: EnvSpec, recor
         **record,
     }
     partial = folder.with_name(f".{folder.name}-partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(partial, ignore_errors=True)  # left by a killed run
     checkpoint.save(partial / WEIGHTS, arrays | {"controller.best": trained.best}, {"format": FORMAT})
     checkpoint.write_json(partial / ABOUT, about)
     shutil.rmtree(folder, ignore_errors=True)
@@ -87,7 +87,7 @@ def save_agent(folder: Path, source: Round, env: EnvConfig, spec: EnvSpec, recor
 
 
 def load_agent(folder: str | Path) -> TrainedAgent:
-    """The agent that ``save_agent`` packed; on the CPU.
+    """The agent that ``save_agent`` packed, on the CPU.
 
     Raises:
         AgentError: there is none, or it has another format.
@@ -100,7 +100,7 @@ def load_agent(folder: str | Path) -> TrainedAgent:
     vision = unpack_vision(_part(arrays, "vae"), about["vae"])
     memory = None
     if controller.features == "zh":
-        from worldmodels.memory.files import unpack_memory  # here, because a C that sees z does without torch
+        from worldmodels.memory.files import unpack_memory  # imported late: a C that sees only z needs no torch
 
         memory = unpack_memory(_part(arrays, "mdnrnn"), about["mdnrnn"])
     policy = Agent(spec, vision, memory, controller, arrays["controller.best"][None], name=folder.name)

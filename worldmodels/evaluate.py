@@ -1,7 +1,7 @@
 """Score a packed agent in the real environment: ``python -m worldmodels.evaluate agents/NAME``.
 
-Prints one line of JSON with the keys of results/evaluate/metrics.json. The score and that of the random policy are of
-the seeds asked for; ``env_steps`` and what the dream said are of the agent's training, as they were exported.
+Prints one line of JSON with the keys of results/evaluate/metrics.json. The agent's and the random policy's scores use
+the requested seeds; ``env_steps`` and the dream's metrics are those of the agent's training, as exported.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from worldmodels.environment.policy import RandomPolicy
 
 
 def evaluate(agent: TrainedAgent, *, episodes: int = 100, seed: int = 0, workers: int = 0) -> dict[str, Any]:
-    """Metrics of whole episodes, with the environment's own rewards.
+    """Metrics of complete episodes, with the environment's own rewards.
 
     Args:
-        episodes: how many, at least one.
-        seed: of the first; the others follow it. 0 is where the pipeline's own evaluation begins.
-        workers: processes; 0 is one per core. It changes no result.
+        episodes: number of episodes, at least one.
+        seed: of the first episode; the others use the following integers. The pipeline's evaluation starts at 0.
+        workers: processes; 0 is one per core. It does not affect the result.
     """
     runtime, seeds = RuntimeConfig(workers=workers), range(seed, seed + episodes)
     policies = agent.policy, RandomPolicy(agent.spec)
@@ -45,7 +45,7 @@ def main() -> None:
         options = {"episodes": arguments.episodes, "seed": arguments.seed, "workers": arguments.workers}
         print(json.dumps(evaluate(agent, **options)))
         if arguments.video:
-            from worldmodels.report.films import film_agent  # here, because it takes torch and a second
+            from worldmodels.report.films import film_agent  # imported late: it imports torch, which takes a second
 
             film_agent(arguments.video, agent.env, agent.policy, arguments.seed)
 

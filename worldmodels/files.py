@@ -1,4 +1,4 @@
-"""Where a round's artefacts lie in the project's folder."""
+"""Paths of a round's artefacts in the project's folder."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ class RoundFiles:
         root: the project's folder.
 
     Attributes:
-        episodes: folder of the episodes that this round collected; earlier rounds' lie beside it.
-        latents: folder of all episodes so far, as this round's V sees them.
-        vae, mdnrnn, controller: the models' files, each in a folder of its own.
+        episodes: folder of the episodes that this round collected; earlier rounds' are its siblings.
+        latents: folder of all episodes so far, encoded by this round's V.
+        vae, mdnrnn, controller: the models' files, each in its own folder.
     """
 
     def __init__(self, name: str, root: Path = Path()) -> None:

@@ -1,4 +1,4 @@
-"""Which episodes are held out: one rule for V and M, so that neither is validated on what the other was trained on."""
+"""The train/validation split of episodes, shared by V and M: neither validates on the other's training data."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,10 @@ FRACTION = 0.1
 
 
 def split_episodes(count: int, seed: int, *, fraction: float = FRACTION) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of the episodes to train and to validate on, ascending; at least one each.
+    """Indices of the episodes to train and to validate on, ascending; at least one each.
 
-    An episode's side depends on the run's seed and on its number alone, which it keeps as later rounds add episodes;
-    except that where chance leaves a side empty, the episode nearest to it changes sides.
+    An episode's side depends only on the run's seed and on its index, which does not change when later rounds add
+    episodes. Exception: if a side would be empty, the episode nearest to it changes sides.
 
     Args:
         count: episodes of all rounds so far.

@@ -1,9 +1,9 @@
-"""The records that travel through the pipeline, and the alignment law they obey.
+"""Data types that the pipeline's parts exchange, and the alignment of their time indices.
 
     obs[t] --action[t]--> reward[t], terminated[t], truncated[t], obs[t+1]
 
-An episode of T steps has T+1 observations. Only its last step may be terminated or truncated.
-Shape symbols are those of ARCHITECTURE.md.
+An episode of T steps has T+1 observations. Only its last step may be terminated or truncated. Shape symbols are those
+of ARCHITECTURE.md.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ FRAME_SHAPE = (64, 64, 3)  # H, W, C of the frames that V sees
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One episode as it happened in an environment.
+    """One episode of an environment.
 
     Attributes:
         obs: (T+1, 64, 64, 3) uint8 frames, or (T+1, S) float32 states.
@@ -51,7 +51,7 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class LatentEpisode:
-    """One episode as V sees it. z is sampled afresh from (mu, logvar) each time it is needed.
+    """One encoded episode. z is sampled from (mu, logvar) each time it is used.
 
     Attributes:
         mu, logvar: (T+1, Z) float32.
@@ -95,10 +95,10 @@ class EvalResult:
 def check_alignment(
     observations: int, action: NDArray, reward: NDArray, terminated: NDArray, truncated: NDArray
 ) -> None:
-    """Hold a record to the alignment law.
+    """Check the alignment of an episode's arrays.
 
     Raises:
-        ValueError: naming what does not line up.
+        ValueError: names the arrays that do not match.
     """
     steps = len(reward)
     if steps == 0:

@@ -1,4 +1,4 @@
-"""One round of the pipeline, opened: its data and its models."""
+"""Access to one round of the pipeline: its data and its models."""
 
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Round:
-    """A round by its name. What it holds is opened when it is first asked for; models are on the CPU.
+    """A round by its name. Data and models are loaded on first access; models are on the CPU.
 
     ``Round("r3").controller.best`` are the parameters of the third round's C. Round ``r0`` has neither data nor models.
 
@@ -31,10 +31,10 @@ class Round:
         root: the project's folder.
 
     Attributes:
-        files: where it lies.
+        files: its paths.
 
     Raises:
-        DataError, LatentError, CheckpointError: from the properties, where it has not been made or is damaged.
+        DataError, LatentError, CheckpointError: from the properties, if the file is missing or damaged.
     """
 
     def __init__(self, name: str, root: Path = Path()) -> None:
@@ -42,36 +42,36 @@ class Round:
 
     @property
     def spec(self) -> EnvSpec:
-        """The environment that was played in, as the episodes have it; as the latents have it where these are alone."""
+        """The environment of the episodes, or of the latents where only these are present."""
         if self.files.episodes.exists() or not self.files.latents.exists():
             return EnvSpec.from_dict(read_manifest(self.files.episodes)["spec"])
         return EnvSpec.from_dict(self.latents.spec)
 
     @cached_property
     def episodes(self) -> EpisodeStore:
-        """The episodes of this round and of those before it."""
+        """The episodes of this round and of all previous rounds."""
         return EpisodeStore.open_all(self.files.episodes)
 
     @cached_property
     def latents(self) -> LatentStore:
-        """The same, as this round's V sees them."""
+        """The same episodes, encoded by this round's V."""
         return LatentStore(self.files.latents)
 
     @cached_property
     def vae(self) -> Vision:
-        """V; of a state environment its normaliser."""
+        """V; for a state environment its normaliser."""
         return load_vision(self.files.vae)
 
     @cached_property
     def mdnrnn(self) -> "MDNRNN":
         """M."""
-        from worldmodels.memory.files import load_memory  # here, because a C that sees z does without M and torch
+        from worldmodels.memory.files import load_memory  # imported late: a C that sees only z needs no M and no torch
 
         return load_memory(self.files.mdnrnn)
 
     @cached_property
     def controller(self) -> TrainedController:
-        """C, and what its search left."""
+        """C, and the other results of its search."""
         return load_controller(self.files.controller)
 
     def agent(self, solutions: NDArray[np.floating] | None = None, **options: Any) -> Agent:

@@ -1,7 +1,6 @@
-"""The one training loop, and what every long run needs to be resumed: V and M are trained by ``fit``, and C's search
-keeps its record with the same ``Checkpointer``.
+"""The training loop of V and M (``fit``), and the ``Checkpointer`` that makes it and C's search resumable.
 
-A run that was killed goes on from its scratch, logs again what it had logged, and ends with the same bytes.
+A killed run resumes from its scratch, repeats its log so far, and ends with the same bytes.
 """
 
 import math
@@ -23,20 +22,20 @@ Metrics = dict[str, float]
 Log = Callable[[int, Mapping[str, float]], None]
 """Takes the number of steps made (updates, or generations) and the metrics of that moment."""
 
-LOG_EVERY = 20  # updates that one point of a training curve averages
-CHECKPOINT_EVERY = 500  # updates between two checkpoints, besides the one after every validation
+LOG_EVERY = 20  # updates averaged in one point of a training curve
+CHECKPOINT_EVERY = 500  # updates between two checkpoints; there is also one after every validation
 
 
 class TrainingError(UserError):
-    """Training cannot begin or go on."""
+    """Training cannot begin or continue."""
 
 
 class Checkpointer:
-    """The record of a run: what it has logged, and the last state it can be resumed from.
+    """The log of a run so far, and the last state from which it can be resumed.
 
     Args:
-        scratch: where the state lies. The caller clears it once the run's result is safe.
-        log: is told every point, and after a restart all earlier points again.
+        scratch: storage of the state. The caller clears it once the run's result is saved.
+        log: is called with every point, and after a restart first with all earlier points.
     """
 
     def __init__(self, scratch: Scratch, log: Log) -> None:
@@ -54,7 +53,7 @@ class Checkpointer:
         self._scratch.save({"history": self._history, "state": dict(state)})
 
     def restore(self) -> dict[str, Any] | None:
-        """The state that was saved last, tensors on the CPU; None where there is none."""
+        """The last saved state, tensors on the CPU; None if there is none."""
         saved = self._scratch.load()
         if saved is None:
             return None
@@ -65,7 +64,7 @@ class Checkpointer:
 
 
 class Learner(Protocol):
-    """A model and what is its own in training: data, gradients, validation.
+    """A model and its model-specific parts of training: data, loss, validation.
 
     Attributes:
         name: its section of params.yaml, for errors and the progress bar.
@@ -78,15 +77,15 @@ class Learner(Protocol):
     def model(self) -> nn.Module: ...
 
     def batches(self, update: int) -> Iterator[Any]:
-        """Batches without end, from that of number ``update`` on. What a batch holds is the learner's affair."""
+        """Endless batches, starting with that of number ``update``. The learner defines what a batch contains."""
         ...
 
     def shards(self, batch: Any) -> Sequence[Any]:
-        """The parts of a batch whose losses are computed at once; as many as ``shard_sizes`` says."""
+        """The parts of a batch whose losses are computed concurrently; their number is given by ``shard_sizes``."""
         ...
 
     def loss(self, shard: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """A shard's share of the batch's loss, and its detached share of the metrics, ``loss`` among them.
+        """A shard's share of the batch's loss, and its detached share of the metrics, including ``loss``.
 
         Shares add up to the batch's mean; they are scalars, or have one entry per independent model (E,). Other shards
         are computed at the same time.
@@ -98,28 +97,28 @@ class Learner(Protocol):
         ...
 
     def validate(self) -> Metrics:
-        """Metrics on held-out data, ``loss`` among them; always on the same data with the same noise."""
+        """Metrics on held-out data, including ``loss``; always on the same data with the same noise."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """What it carries from one batch to the next, besides the weights."""
+        """State that is carried from one batch to the next, besides the weights."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
+        """Continue from ``state``."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long and how fast to train.
+    """Duration and learning rate of training.
 
     Attributes:
-        updates: in all.
-        updates_per_epoch: between two validations; the last update is followed by one, too.
-        learning_rate: Adam's, at its highest.
-        decay: let it fall to zero along a cosine.
-        grad_clip: largest norm of the gradient of an independent model; 0 does not clip.
+        updates: total number.
+        updates_per_epoch: updates between two validations; the last update is also followed by one.
+        learning_rate: peak rate of Adam.
+        decay: let the rate decay to zero along a cosine.
+        grad_clip: maximum gradient norm of an independent model; 0 does not clip.
     """
 
     updates: int
@@ -150,7 +149,7 @@ def fit(learner: Learner, schedule: Schedule, *, scratch: Scratch, log: Log, dev
 
 
 class _Fit:
-    """A run of ``fit``: all of its state is in ``_checkpoint``, and the rest follows from the arguments."""
+    """A run of ``fit``: its state is saved by ``_checkpoint``; everything else follows from the arguments."""
 
     def __init__(
         self,
@@ -165,7 +164,7 @@ class _Fit:
         self.parameters = list(learner.model.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=schedule.learning_rate, fused=True)
         self.update = 0
-        self.sums: dict[str, Tensor] = {}  # of the training metrics since the last point of the curve
+        self.sums: dict[str, Tensor] = {}  # sums of the training metrics since the last point of the curve
         self.best: dict[str, Any] = {}
         self._restore()
 
@@ -197,10 +196,10 @@ class _Fit:
         self._average(metrics)
 
     def _compute_gradients(self, batch: Any) -> dict[str, Tensor]:
-        """Give the parameters the batch's gradients, added up in the order of the shards; returns its metrics."""
+        """Set the parameters' gradients to the batch's, summed in the order of the shards; returns its metrics."""
         shards = iter(self.map_shards(self._gradients_of, self.learner.shards(batch)))
         gradients, metrics = next(shards)
-        for more, part in shards:  # added up while later shards are computed
+        for more, part in shards:  # summed while later shards are computed
             gradients = [one + other for one, other in zip(gradients, more, strict=True)]
             metrics = {name: value + part[name] for name, value in metrics.items()}
         for parameter, gradient in zip(self.parameters, gradients, strict=True):

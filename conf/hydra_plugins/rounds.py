@@ -1,13 +1,13 @@
-"""Hydra plugin: the resolver ``chain`` makes the section ``rounds`` of the number ``run.rounds``."""
+"""Hydra plugin: the resolver ``chain`` creates the section ``rounds`` from the number ``run.rounds``."""
 
 from omegaconf import DictConfig, OmegaConf
 
 
 def chain(count: object) -> DictConfig:
-    """Rounds r1 to r``count``, each with the one before it.
+    """Rounds r1 to r``count``, each with its previous round.
 
     Raises:
-        ValueError: ``count`` is no number of rounds; Hydra passes the line on.
+        ValueError: ``count`` is not a number of rounds; Hydra shows the message.
     """
     if type(count) is not int or count < 1:
         raise ValueError(f"run.rounds = {count!r}: expected a whole number from 1 on")

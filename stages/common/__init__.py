@@ -1,1 +1,1 @@
-"""What the stages share: their job, their reports and the models of a round."""
+"""Code that all stages share: their job, their reports and the models of a round."""

@@ -1,4 +1,4 @@
-"""What all stages share: their arguments, their round, their scratch, and how they fail."""
+"""Code that all stages share: arguments, round, scratch folder and error handling."""
 
 import argparse
 import gc
@@ -18,14 +18,14 @@ from worldmodels.files import RoundFiles
 
 @settings
 class RunConfig:
-    """What this run is.
+    """The section ``run``: labels, seed and number of rounds.
 
     Attributes:
         env: name of the environment group that was composed; a label.
         mode: name of the mode group that was composed; a label.
-        seed: the root of every random number.
-        rounds: how many rounds the section ``rounds`` lists.
-        final_round: the round that is evaluated, the last.
+        seed: the run's seed; every random stream is derived from it.
+        rounds: number of rounds in the section ``rounds``.
+        final_round: the last round, which is evaluated.
     """
 
     env: str = "lunarlander"
@@ -41,8 +41,8 @@ class Job:
 
     Attributes:
         stage: the stage's name, also that of its section in params.yaml.
-        name: stage and round, for people and for the names of random streams.
-        round, previous: files of this round and of the one before; of r0 for a stage that has none.
+        name: stage and round; used in messages and in the names of random streams.
+        round, previous: files of this round and of the previous one; of r0 for a stage without rounds.
         results: folder of the stage's metrics and plots.
     """
 
@@ -56,7 +56,7 @@ class Job:
 
     @property
     def root(self) -> Path:
-        """The project's root: that of the checkout DVC runs in."""
+        """The project's root: the checkout in which DVC runs."""
         return Path(os.environ.get("DVC_ROOT", "."))
 
     @property
@@ -65,7 +65,7 @@ class Job:
         return f"{self.run.env}_{self.run.mode}"
 
     def scratch(self, sections: Sequence[str], inputs: Sequence[Path]) -> Scratch:
-        """Scratch that is valid for these sections of params.yaml, these inputs, this code and this seed only.
+        """Scratch that is valid only for these sections of params.yaml, these inputs, this code and this seed.
 
         Raises:
             UserError: the stage ``code`` has not been run.
@@ -81,13 +81,13 @@ class Job:
 def run_stage(stage: str, main: Callable[[Job], None]) -> None:
     """Run a stage as a program: ``python -m stages.<stage> [ROUND PREVIOUS]``.
 
-    A mistake of the user's is one line on stderr and exit code 1; anything else is a traceback.
+    A ``UserError`` prints one line on stderr and exits with code 1; any other error prints a traceback.
     """
     parser = argparse.ArgumentParser(prog=f"stages.{stage}", description=main.__doc__)
     parser.add_argument("round", nargs="?", default="")
     parser.add_argument("previous", nargs="?", default="")
     arguments = parser.parse_args()
-    gc.freeze()  # what was imported stays
+    gc.freeze()  # imported objects live until exit; exclude them from collection
     gc.enable()
     with one_line_errors():
         run = load_section("run", RunConfig)

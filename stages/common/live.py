@@ -1,4 +1,4 @@
-"""What a stage reports while it runs: dvclive files for DVC, event files for TensorBoard."""
+"""Reports of a running stage: dvclive files for DVC, event files for TensorBoard."""
 
 import csv
 import json
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 
 class Live:
-    """One stage's metrics: curves under results/<stage>/<round>/plots, the last values in metrics.json beside them.
+    """One stage's metrics: curves in results/<stage>/<round>/plots, the last values in metrics.json one folder above.
 
-    Both are written anew by every run of the stage; a stage that resumes logs its history again, so that the files
-    are those of an uninterrupted run. A stage without curves needs neither dvclive nor TensorBoard, which take a
-    second to import.
+    Every run of the stage rewrites both. A resumed stage logs its history again, so that the files equal those of an
+    uninterrupted run. A stage without curves imports neither dvclive nor TensorBoard, which take a second.
 
     Args:
         results: the stage's folder.
@@ -37,25 +36,25 @@ class Live:
         self.images = self.plots / "images"
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """One point of each curve."""
+        """Log one point of each curve."""
         self._dvclive.step = step
         for name, value in metrics.items():
             self._dvclive.log_metric(name, float(value))
             self._board.add_scalar(name, float(value), step)
 
     def table(self, name: str, columns: Mapping[str, Sequence[object]]) -> None:
-        """A table for a plot that is no curve over updates: plots/<name>.csv, one row per entry of the columns."""
+        """Write the table of a plot that is not a curve over updates: plots/<name>.csv, one row per column entry."""
         with (self.plots / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
 
     def summary(self, metrics: Mapping[str, object]) -> None:
-        """Values for metrics.json that have no curve."""
+        """Add values to metrics.json that have no curve."""
         self._summary.update(metrics)
 
     def start(self) -> None:
-        """Remove what an earlier run has left."""
+        """Remove the files of an earlier run."""
         shutil.rmtree(self._events, ignore_errors=True)
         shutil.rmtree(self.plots, ignore_errors=True)
         self.images.mkdir(parents=True)
@@ -66,11 +65,11 @@ class Live:
             self._dvclive.summary.update(self._summary)
             self._dvclive.make_summary()
         else:
-            text = json.dumps(self._summary, indent=4, allow_nan=False) + "\n"  # as dvclive has it
+            text = json.dumps(self._summary, indent=4, allow_nan=False) + "\n"  # dvclive's format
             write_bytes(self._results / "metrics.json", text.encode())
 
     def close(self) -> None:
-        """Finish the event files."""
+        """Close the event files."""
         if "_board" in self.__dict__:
             self._board.close()
 
@@ -78,10 +77,10 @@ class Live:
     def _dvclive(self) -> "DVCLive":
         from dvclive.live import Live as DVCLive
 
-        logging.getLogger("dvclive").setLevel(logging.ERROR)  # it reports that DVC Studio was not asked for
-        # not a context manager, and never save_dvc_exp or dvcyaml: either would rewrite dvc.yaml while DVC runs it
+        logging.getLogger("dvclive").setLevel(logging.ERROR)  # it logs that DVC Studio is not configured
+        # Not a context manager, and never save_dvc_exp or dvcyaml: either would rewrite dvc.yaml while DVC runs it.
         dvclive = DVCLive(dir=str(self._results), save_dvc_exp=False, dvcyaml=None)
-        self.images.mkdir(exist_ok=True)  # which dvclive clears away as its own
+        self.images.mkdir(exist_ok=True)  # dvclive deletes this folder at its start
         return dvclive
 
     @cached_property
@@ -93,7 +92,7 @@ class Live:
 
 @contextmanager
 def live(job: Job) -> Iterator[Live]:
-    """The ``Live`` of a job; metrics.json is whole when the block ends."""
+    """The ``Live`` of a job; metrics.json is written when the block ends."""
     report = Live(job.results, job.root / "runs" / job.label / job.name)
     report.start()
     try:

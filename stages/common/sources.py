@@ -1,7 +1,7 @@
-"""What code a result depends on: the project's modules that a program reaches by import, each with a digest of what it
-does. Comments, docstrings and layout are no part of the digest.
+"""Static import analysis: the project modules that a program reaches by import, and a digest of each module's code.
 
-Sources are read, never imported: it takes a fraction of a second and runs none of them.
+Comments, docstrings and layout do not affect the digest. Sources are parsed, never imported: this takes a fraction of a
+second and executes none of them.
 """
 
 import ast
@@ -16,10 +16,10 @@ _ENTRY_POINT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class Sources:
-    """The modules that lie in one folder.
+    """The modules in one folder.
 
     Args:
-        root: the folder that imports are resolved in: the project's, or one of installed packages.
+        root: the folder in which imports are resolved: the project's, or one of installed packages.
     """
 
     def __init__(self, root: Path) -> None:
@@ -29,29 +29,29 @@ class Sources:
         self.digest = cache(self._digest)
 
     def reach(self, *modules: str) -> list[str]:
-        """Dotted names of all modules in ``root`` that importing ``modules`` can lead to, these included, sorted.
+        """Sorted dotted names of all modules in ``root`` that importing ``modules`` can reach, including ``modules``.
 
-        Imports inside functions count, those for type checkers do not. A string that looks like an entry point counts
-        as an import of its module.
+        Imports inside functions count; imports under ``TYPE_CHECKING`` do not. A string that looks like an entry point
+        counts as an import of its module.
         """
         found: set[str] = set()
         todo = list(modules)
         while todo:
             parts = todo.pop().split(".")
-            names = [".".join(parts[: end + 1]) for end in range(len(parts))]  # Python imports the packages first
+            names = [".".join(parts[: end + 1]) for end in range(len(parts))]  # Python imports parent packages first
             new = [name for name in names if name not in found and self.file(name)]
             found.update(new)
             todo += [imported for name in new for imported in self.imports(name)]
         return sorted(found)
 
     def _file(self, name: str) -> Path | None:
-        """The file of a module; None where it is not in ``root``."""
+        """The file of a module; None if it is not in ``root``."""
         place = self.root.joinpath(*name.split("."))
         candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
         return next((path for path in candidates if path.is_file()), None)
 
     def _imports(self, name: str) -> list[str]:
-        """Dotted names of what a module imports; of ``from a import b`` both a and a.b, which may be a module."""
+        """Dotted names that a module imports; for ``from a import b`` both a and a.b, since a.b may be a module."""
         path = self.file(name)
         if path is None:
             return []
@@ -59,7 +59,7 @@ class Sources:
         return list(_imported(_parse(path), package))
 
     def _digest(self, name: str) -> str:
-        """SHA-256 of what a module does, the same whichever version of Python reads it."""
+        """SHA-256 of a module's code, independent of the Python version that parses it."""
         path = self.file(name)
         if path is None:
             raise ValueError(f"{name} is not in {self.root}")
@@ -90,22 +90,29 @@ def _imported(tree: ast.AST, package: str) -> Iterator[str]:
 
 
 def _ancestors(package: str, level: int) -> list[str]:
-    """The package that a relative import of ``level`` dots starts from; nothing for an absolute one."""
+    """The package from which a relative import of ``level`` dots starts; empty for an absolute import."""
     parts = package.split(".")
     return parts[: len(parts) + 1 - level] if level else []
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
+    """The tree without statements that are only a string, which do nothing: docstrings, of attributes too."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            match node.body:
-                case [ast.Expr(value=ast.Constant(value=str())), *rest]:
-                    node.body = rest
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                setattr(node, name, [child for child in value if not _is_docstring(child)])
     return tree
 
 
+def _is_docstring(node: object) -> bool:
+    match node:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+    return False
+
+
 def _canonical(value: object) -> str:
-    """A tree as text. Fields without content are left out: newer versions of Python have more of them."""
+    """A tree as text. Empty fields are omitted, since newer Python versions add fields."""
     if isinstance(value, ast.AST):
         fields = [f"{name}={_canonical(child)}" for name, child in ast.iter_fields(value) if child not in (None, [])]
         return f"{type(value).__name__}({','.join(fields)})"

@@ -1,4 +1,4 @@
-"""Small agents of the counting environments."""
+"""Small agents for the counting environments."""
 
 from typing import Any, Literal
 

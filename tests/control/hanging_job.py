@@ -1,4 +1,4 @@
-"""Searches as the tests do, says so at a given generation and hangs there, to be killed.
+"""Search as in the tests, report a given generation and hang there, to be killed.
 
 python -m tests.control.hanging_job ROOT GENERATION
 """

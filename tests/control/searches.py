@@ -1,4 +1,4 @@
-"""A hill to climb in no time, and searches on it."""
+"""A cheap quadratic fitness, and searches on it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ SMALL = ControllerConfig(
 
 
 class Hill:
-    """Returns fall with the square of the distance from TOP, and with a little noise; one step an episode."""
+    """Returns fall with the squared distance from TOP, plus a little noise; one step per episode."""
 
     def __init__(self):
         self.calls = []
@@ -42,16 +42,16 @@ class Hill:
         return Scores(self.judge(height + noise, role, path), lengths, lengths.size)
 
     def judge(self, returns, role, path):
-        """To be overridden by hills that cheat."""
+        """Overridden by subclasses that modify returns."""
         return returns
 
     def asked(self, role):
-        """The calls of one role: path, solutions, rollouts."""
+        """The calls with one role: path, solutions, rollouts."""
         return [call[1:] for call in self.calls if call[0] is role]
 
 
 class ToldHill(Hill):
-    """Validation says what it was told to say: a value for each (search, generation), the last one for the final."""
+    """Validation returns given values: one for each (search, generation), the last one for the final."""
 
     def __init__(self, told, final=()):
         super().__init__()
@@ -67,7 +67,7 @@ class ToldHill(Hill):
 def search(
     root: Path, config: ControllerConfig = SMALL, *, hill=None, log=None, previous=None, stream=("r1",)
 ) -> TrainedController:
-    """Search on a hill, resumably, and leave the result in ``root/controller.safetensors``."""
+    """Run a resumable search on a hill, and write the result to ``root/controller.safetensors``."""
     hill = hill or Hill()
     found = train_controller(
         CONTROLLER,

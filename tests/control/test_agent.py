@@ -15,7 +15,7 @@ SEEDS = [11, 12, 13, 14]
 
 
 class NoisyVision(Vision):
-    """z = the state / 10, seen through noise of standard deviation 0.5."""
+    """z = the state / 10, with noise of standard deviation 0.5."""
 
     kind = "noisy"
     z_dim = Z
@@ -34,7 +34,7 @@ class NoisyVision(Vision):
 
 
 class Watched(Controller):
-    """Keeps what it is shown."""
+    """Records its inputs."""
 
     def act(self, solutions, features):
         SEEN.append(features[0])
@@ -92,7 +92,7 @@ def test_exploration_of_discrete_actions_has_its_probability():
     greedy = new_agent(env, controller).with_solutions(first_action)
     curious = new_agent(env, controller, exploration=0.3).with_solutions(first_action)
     assert (rollout(env, greedy, [1])[0].action == 0).all()
-    actions = np.concatenate([episode.action for episode in rollout(env, curious, range(5))])  # 2,000 or so
+    actions = np.concatenate([episode.action for episode in rollout(env, curious, range(5))])  # about 2,000
     assert abs((actions != 0).mean() - 0.3 * 2 / 3) < 0.04
     assert abs((actions == 1).mean() - (actions == 2).mean()) < 0.04
 

@@ -15,7 +15,7 @@ def build(features, action):
 
 
 def one_at_a_time(controller, solution, feature):
-    """The same function for one candidate and one rollout, in NumPy, weight by weight."""
+    """The same function for one candidate and one rollout, in NumPy, one weight at a time."""
     weight, bias = solution[:-A].reshape(-1, A), solution[-A:]
     x = np.array([sum(f * w for f, w in zip(feature, weight[:, a], strict=True)) + bias[a] for a in range(A)])
     return np.eye(A)[x.argmax()] if controller.action == "discrete" else np.tanh(x)
@@ -29,7 +29,7 @@ def test_all_candidates_at_once_act_as_each_alone(features, action):
     solutions = torch.randn(P, controller.num_params, generator=generator)
     seen = torch.randn(P, R, controller.feature_dim, generator=generator)
     actions = controller.act(solutions, seen)
-    np.testing.assert_allclose(controller.act(solutions.numpy(), seen.numpy()), actions, atol=1e-6)  # arrays, too
+    np.testing.assert_allclose(controller.act(solutions.numpy(), seen.numpy()), actions, atol=1e-6)  # arrays too
     expected = [
         [one_at_a_time(controller, solutions[p].numpy(), seen[p, r].numpy()) for r in range(R)] for p in range(P)
     ]

@@ -20,7 +20,7 @@ CONTROLLER = new_controller(STATE)
 
 
 class NormalStarts(Starts):
-    """Starts anywhere."""
+    """Standard normal starts."""
 
     def __init__(self):
         pass
@@ -69,7 +69,7 @@ def test_every_candidate_plays_with_its_own_parameters_on_the_roles_seeds():
     env, spec = EnvConfig(id="CartPole-v1"), spec_of(EnvConfig(id="CartPole-v1"))
     controller = Controller.build(ControllerConfig(features="z"), z_dim=4, rnn_dim=D, action="discrete", action_dim=2)
     candidates = random_solutions(controller, 4)
-    candidates[0] = [0, 0, 0, 0, 0, 1, 0, 1, 0, 0]  # pushes to where the pole falls
+    candidates[0] = [0, 0, 0, 0, 0, 1, 0, 1, 0, 0]  # pushes in the direction in which the pole falls
     agent = Agent(spec, identity(4), None, controller, candidates)
     fitness = RealFitness(env=env, agent=agent, runtime=RuntimeConfig(workers=1), seed=9, episodes_per_task=5)
     scores = fitness(candidates, 3, Role.VALIDATE, "search", 4)

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The bytes and the log of a search that nothing disturbed."""
+    """The bytes and the log of an uninterrupted search."""
     folder, logged = tmp_path_factory.mktemp("whole"), []
     search(folder, log=lambda step, metrics: logged.append((step, metrics)))
     return (folder / "controller.safetensors").read_bytes(), logged
@@ -71,7 +71,7 @@ def test_a_killed_search_resumes_to_the_same_bytes_and_log(tmp_path, whole, kill
     with pytest.raises(Killed):
         search(tmp_path, log=die)
     assert not (tmp_path / "controller.safetensors").exists()
-    np.random.seed(kill_at)  # noqa: NPY002 (nobody may care)
+    np.random.seed(kill_at)  # noqa: NPY002 (must not affect the search)
     logged, hill = [], Hill()
     search(tmp_path, hill=hill, log=lambda step, metrics: logged.append((step, metrics)))
     assert (tmp_path / "controller.safetensors").read_bytes() == whole[0]
@@ -159,7 +159,7 @@ def test_what_the_rounds_before_found_and_cost_is_handed_on(tmp_path):
     found = search(tmp_path / "later", previous=previous)
     assert first.lineage.shape == (0, 3)
     assert np.array_equal(found.lineage, np.concatenate([previous.lineage, previous.best[None]]))
-    assert found.env_steps == first.env_steps + 5 + 3  # 3 to validate where it starts
+    assert found.env_steps == first.env_steps + 5 + 3  # 3 to validate the initial mean
 
 
 def test_a_previous_controller_of_another_shape_is_an_error(tmp_path):

@@ -1,8 +1,8 @@
-"""A world whose every step is known, behind M's interface: what a dream of it must be can be written down.
+"""A model with M's interface and known dynamics, so that its dreams can be computed by hand.
 
-z[t+1] = z[t] + action[t] + drift of the member + spread · noise; the reward of a step is the sum of z[t], -100 when
-the episode ends there, which it does in the step that starts beyond ``edge`` (and else with probability ``hazard``).
-Member e's RNN state is (e + 1) · (the sum of all z it was given).
+z[t+1] = z[t] + action[t] + drift of the member + spread · noise. The reward of a step is the sum of z[t], or -100 if
+the episode ends there. It ends in the step that starts beyond ``edge``, and otherwise with probability ``hazard``.
+Member e's RNN state is (e + 1) · (the sum of all z in its inputs).
 """
 
 from types import SimpleNamespace
@@ -53,7 +53,7 @@ class Oracle:
 
 
 class Origin:
-    """Starts spread a little around the origin; ``spread`` 0 is the origin itself."""
+    """Starts with a small spread around the origin; with ``spread`` 0 the origin itself."""
 
     def __init__(self, z_dim: int = 2, spread: float = 0.0) -> None:
         self.z_dim, self.spread = z_dim, spread
@@ -68,7 +68,7 @@ def push(solutions: Tensor, features: Tensor) -> Tensor:
 
 
 def feedback(solutions: Tensor, features: Tensor) -> Tensor:
-    """A controller that reads all its features: action = tanh(W · features), W (P, A, F) from the solution."""
+    """A controller that uses all its features: action = tanh(W · features), W (P, A, F) from the solution."""
     weight = solutions.view(len(solutions), -1, features.shape[-1])
     return torch.tanh(features @ weight.mT)
 

@@ -35,7 +35,7 @@ def test_gymnasium_accepts_it(features, space, encode):
 
 
 def test_episode_follows_the_alignment_law():
-    # h is the sum of all z before now, and the reward of a step is the sum of the z it starts from
+    # h is the sum of all previous z, and the reward of a step is the sum of the z it starts from
     env = oracle_env(starts=Origin(spread=0.1), horizon=30)
     obs, _ = env.reset(seed=1)
     total = 0.0
@@ -87,6 +87,6 @@ def test_members_take_turns_and_member_0_is_heard():
         env.reset(seed=seed)
         z = env.step(np.zeros(2, np.float32))[0][:2]
         total = env.step(np.zeros(2, np.float32))[0][2]
-        assert total == pytest.approx(z.sum(), abs=1e-6)  # member e's own is e + 1 times that
-        members.add(round(float(z[0]) / 0.01))  # the drift of the member that dreams
+        assert total == pytest.approx(z.sum(), abs=1e-6)  # member e's own h is e + 1 times that
+        members.add(round(float(z[0]) / 0.01))  # the drift of the simulating member
     assert members == {0, 1, 2}

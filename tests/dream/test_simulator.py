@@ -15,7 +15,7 @@ PUSHES = torch.tensor([[0.1, 0.0], [0.0, -0.2], [0.3, 0.3]])
 
 
 def small_mdnrnn(ensemble_size: int = 2) -> MDNRNN:
-    """Small changes in a wide range and an end in about 2 % of the steps, whatever the initial weights are."""
+    """Small changes in a wide range and an end in about 2 % of the steps, for any initial weights."""
     torch.manual_seed(3)
     ranges = {"z_low": torch.full((2,), -2.0), "z_high": torch.full((2,), 2.0)}
     stats = WorldStats(2, delta=1.0, scale=torch.full((2,), 0.02), terminated_rate=0.02, **ranges)
@@ -53,14 +53,14 @@ def test_dream_of_the_oracle_is_the_true_trajectory():
     # z[t] = t · (push + drift), so the return over H steps is the sum of its coordinates · H (H - 1) / 2
     dream = dream_of(Oracle(ensemble_size=2), horizon=20)
     result = dream.returns(push, PUSHES, 4, rng())
-    drift = 2 * 0.01 * torch.tensor([0, 1, 0, 1])  # rollout r is dreamt by member r mod 2
+    drift = 2 * 0.01 * torch.tensor([0, 1, 0, 1])  # rollout r is simulated by member r mod 2
     np.testing.assert_allclose(result.returns, (PUSHES.sum(1)[:, None] + drift) * 20 * 19 / 2, rtol=1e-5)
     assert (result.lengths == 20).all()
     assert not result.terminated.any()
 
 
 def test_termination_ends_the_dream_with_the_terminal_reward():
-    # z[t] = 0.1 t crosses 0.95 at t = 10, so the dream has steps 0 to 10 and the last one pays -100 alone
+    # z[t] = 0.1 t crosses 0.95 at t = 10, so the dream has steps 0 to 10; the reward of the last is -100
     dream = dream_of(Oracle(edge=0.95), horizon=50)
     result = dream.returns(push, PUSHES[:1], 3, rng())
     np.testing.assert_allclose(result.returns, torch.full((1, 3), sum(0.1 * t for t in range(10)) - 100), rtol=1e-5)
@@ -76,7 +76,7 @@ def test_termination_is_drawn_at_its_rate():
 
 @pytest.mark.parametrize(("ends", "length"), [(True, 12), (False, 50)])
 def test_leaving_the_range_of_the_data_ends_the_dream(ends, length):
-    # the range is [-1, 1] and a tenth of its span beyond: z[12] = 1.2 and a little rounding is the first outside of it
+    # the range is [-1, 1] plus a tenth of its span: z[12] = 1.2 plus rounding is the first outside of it
     oracle = Oracle()
     oracle.stats = WorldStats(2, z_low=torch.full((2,), -1.0), z_high=torch.ones(2))
     dream = dream_of(oracle, horizon=50, end_on_leaving=ends, range_margin=0.0999)
@@ -216,4 +216,4 @@ def test_returns_agree_with_float32_within_their_standard_error(changed):
     assert (error > 0).all()
     assert ((other.returns.mean(1) - exact.returns.mean(1)).abs() < error).all()
     if changed == {"precision": "bfloat16"}:
-        assert not torch.equal(other.returns, exact.returns)  # it did multiply in other numbers
+        assert not torch.equal(other.returns, exact.returns)  # products did use another precision

@@ -1,4 +1,4 @@
-"""Drives of CarRacing that meet everything there is to draw."""
+"""Action sequences for CarRacing that show every drawn object."""
 
 import math
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def limits(env: gym.Env) -> tuple[str, int | None, float | None]:
 
 
 def drive(seed: int) -> Iterator[np.ndarray]:
-    """Full gas and hard turns: the wheels leave marks, the car leaves the road."""
+    """Full throttle and hard turns: the wheels leave marks, the car leaves the road."""
     rng, action = numpy_rng(seed, "drive"), np.array([0.0, 1.0, 0.0])
     while True:
         action = np.clip(action + rng.normal(0, (0.3, 0.1, 0.05)), (-1, 0.3, 0), (1, 1, 0.3))
@@ -29,10 +29,10 @@ def drive(seed: int) -> Iterator[np.ndarray]:
 
 
 def tour(env: CarRacing, seed: int, steps: int) -> Iterator[np.ndarray]:
-    """Hard turns through the opening zoom and beyond, then along the road, and at last off the playfield and back.
+    """Hard turns during the opening zoom and after it, then along the road, and finally off the playfield and back.
 
     Args:
-        env: whose car is steered; it has to be stepped with each action before the next one is asked for.
+        env: the environment of the car; step it with each action before the next one is requested.
     """
     turns = drive(seed)
     for step in range(steps):
@@ -45,7 +45,7 @@ def tour(env: CarRacing, seed: int, steps: int) -> Iterator[np.ndarray]:
 
 
 def _ahead(env: CarRacing) -> tuple[float, float]:
-    """Direction to a point of the road some tiles on."""
+    """Direction to a point of the road some tiles ahead."""
     assert env.car is not None
     road, (x, y) = np.array(env.track)[:, 2:4], env.car.hull.position
     nearest = int(np.hypot(road[:, 0] - x, road[:, 1] - y).argmin())

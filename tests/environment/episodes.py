@@ -1,4 +1,4 @@
-"""Made-up episodes and rounds of them, without an environment."""
+"""Synthetic episodes and rounds of them, without an environment."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ STATE_SPEC = EnvSpec(
 
 
 def pixel_episode(steps: int, seed: int) -> Episode:
-    """Frames that say whose they are: red is the episode's seed, green the step, blue a texture."""
+    """Frames that identify themselves: red is the episode's seed, green the step, blue a texture."""
     obs = np.zeros((steps + 1, 64, 64, 3), np.uint8)
     obs[..., 0], obs[..., 2] = seed, np.arange(64)
     obs[..., 1] = np.arange(steps + 1)[:, None, None]
@@ -39,7 +39,7 @@ def _episode(obs, action, seed):
 
 
 def make_round(folder: Path, shards: list[list[Episode]], previous: Path | None = None) -> dict:
-    """A round as ``collect`` leaves it."""
+    """A round as ``collect`` writes it."""
     spec = PIXEL_SPEC if not shards or shards[0][0].obs.ndim == 4 else STATE_SPEC
     paths = [folder / f"shard-{i:05d}.h5" for i in range(len(shards))]
     for path, episodes in zip(paths, shards, strict=True):

@@ -1,4 +1,4 @@
-"""The fast CarRacing shows what the stock one shows, to the last bit."""
+"""Tests that the fast CarRacing is bit-identical to the stock one."""
 
 import pickle
 from typing import Any
@@ -15,7 +15,7 @@ FAST_ID = "worldmodels.environment.carracing:worldmodels/CarRacing-v3"
 
 
 def assert_same(ours: Any, theirs: Any) -> np.ndarray:
-    """The frame that both are."""
+    """The frame, after checking that both are equal."""
     assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
     return ours
 
@@ -33,7 +33,7 @@ def step_both(stock: CarRacing, fast: CarRacing, action: np.ndarray) -> np.ndarr
 
 
 def move(env: CarRacing, x: float, y: float) -> None:
-    """Put the car's middle at (x, y)."""
+    """Put the car's centre at (x, y)."""
     assert env.car is not None
     hull = env.car.hull.position
     shift = x - hull[0], y - hull[1]
@@ -57,12 +57,12 @@ def test_every_frame_of_a_long_drive_is_the_stock_one(seed: int) -> None:
         shown.add(frame.tobytes())
         black.append((frame[:80] == 0).all(-1).mean())  # above the dashboard
         outside.append(off_the_playfield(fast))
-        if step % 20 == 0:  # what people see has wheel marks too
+        if step % 20 == 0:  # rendered frames have wheel marks too
             assert_same(fast.render(), stock.render())
             marked += len(fast.car.particles) > 0
     assert fast.t > 20 and len(shown) == 1000 and marked >= 40
     assert 10 < sum(outside) < 500 and max(black) > 0.98 and min(black) == 0  # the car itself is never black
-    assert sum(tile.road_visited for tile in fast.road or []) > 30  # so colours did change on the way
+    assert sum(tile.road_visited for tile in fast.road or []) > 30  # so colours did change during the drive
 
 
 def test_renderings_for_people_show_the_same_wheel_marks() -> None:
@@ -75,7 +75,7 @@ def test_renderings_for_people_show_the_same_wheel_marks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "outside"),  # where the car is, and how much of the frame lies off the playfield, roughly
+    ("x", "outside"),  # position of the car, and approximate part of the frame that is off the playfield
     [(PLAYFIELD - 60, 0.0), (-PLAYFIELD + 28, 0.0), (PLAYFIELD - 10, 0.3), (PLAYFIELD + 10, 0.7), (3 * PLAYFIELD, 1.0)],
 )
 def test_the_edge_of_the_world_is_the_same(x: float, outside: float) -> None:

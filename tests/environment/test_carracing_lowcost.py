@@ -1,4 +1,4 @@
-"""The low-cost CarRacing is the stock game, and looks like it."""
+"""Tests that the low-cost CarRacing has the stock dynamics and similar frames."""
 
 import cmath
 import pickle
@@ -23,14 +23,14 @@ LOW_COST_ID = "worldmodels.environment.carracing_lowcost:worldmodels/CarRacingLo
 
 
 class Blind(CarRacing):
-    """The stock game, undrawn."""
+    """The stock environment without drawing."""
 
     def _render(self, mode: str) -> Any:
         return None
 
 
 def state(env: CarRacing) -> list[Any]:
-    """All that the car will do next follows from this, and from the road."""
+    """The state that, with the road, determines the car's motion."""
     assert env.car is not None
     moving = [(*b.position, b.angle, *b.linearVelocity, b.angularVelocity) for b in [env.car.hull, *env.car.wheels]]
     rolling = [(w.phase, w.omega, w.gas, w.brake, w.steer, w.joint.angle, len(w.tiles)) for w in env.car.wheels]
@@ -53,7 +53,7 @@ def test_the_game_is_the_stock_one(seed: int) -> None:
 
 @cache
 def frames(env_id: str, seed: int, skip_start: int = 0) -> np.ndarray:
-    """What a model sees of a tour."""
+    """A model's observations of a tour."""
     env = make_env(EnvConfig(id=env_id, crop=[0, 84, 0, 96], skip_start=skip_start))
     game = env.unwrapped
     assert isinstance(game, CarRacing)
@@ -63,7 +63,7 @@ def frames(env_id: str, seed: int, skip_start: int = 0) -> np.ndarray:
 
 
 def differences(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of each frame, of 255."""
+    """Mean absolute difference of each frame, out of 255."""
     return np.abs(ours.astype(float) - theirs).mean(axis=(1, 2, 3))
 
 
@@ -77,7 +77,7 @@ def test_a_model_sees_nearly_the_same_frames(seed: int, skip_start: int) -> None
     apart = differences(ours, theirs)
     assert apart.mean() < 0.4 and apart.max() < 1.2  # 0.2 and 0.6 when this was written
     assert min(map(correlation, ours, theirs)) > 0.95
-    assert differences(ours[::-1], theirs).mean() > 20 * apart.mean()  # so what is shown, and when, does matter
+    assert differences(ours[::-1], theirs).mean() > 20 * apart.mean()  # so content and order of frames matter
     assert differences(frames(LOW_COST_ID, seed + 7, skip_start), theirs).mean() > 20 * apart.mean()
     assert differences(theirs.mean(axis=(1, 2), keepdims=True), theirs).mean() > 20 * apart.mean()
 
@@ -87,12 +87,12 @@ def test_a_tour_meets_everything() -> None:
     black = (seen == 0).all(-1).mean(axis=(1, 2))
     red = (seen[..., 0] > 180) & (seen[..., 1:] < 100).all(-1)
     red[:, 40:60, 24:40] = False  # the car
-    assert black[0] > 0.4 and black[50:100].max() == 0 and black[-100:].max() > 0.9  # the zoom, and the world's edge
+    assert black[0] > 0.4 and black[50:100].max() == 0 and black[-100:].max() > 0.9  # the zoom, and off the playfield
     assert red[60:].any(axis=(1, 2)).sum() > 20  # kerbs
 
 
 def both(env: LowCostCarRacing) -> tuple[np.ndarray, np.ndarray]:
-    """The present moment, drawn cheaply and drawn exactly."""
+    """The current observation, drawn cheaply and drawn exactly."""
     return env._render("state_pixels"), FastCarRacing._render(env, "state_pixels")
 
 
@@ -115,7 +115,7 @@ def test_small_things_are_drawn_too(part: tuple[slice, slice], most: float) -> N
     ours, theirs = (np.stack(side[60:]) for side in zip(*pairs, strict=True))
     assert differences(ours, theirs).mean() < most
     assert correlation(ours, theirs) > 0.97
-    moving = theirs.std(axis=0) > 8  # a pixel that is always the same proves nothing
+    moving = theirs.std(axis=0) > 8  # a constant pixel proves nothing
     assert moving.any() and correlation(ours[:, moving], theirs[:, moving]) > 0.95
 
 

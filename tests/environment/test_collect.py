@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Slow(RandomPolicy):
-    """Takes its time, so that there is one to be killed in."""
+    """Slow enough to be killed during an episode."""
 
     def __init__(self, spec, pause=0.0):
         super().__init__(spec)
@@ -93,7 +93,7 @@ def test_killed_for_real_it_goes_on_to_the_same_bytes(tmp_path, reference):
     (shards / ".shard-00003-half.h5").write_bytes(b"as a kill leaves it")
     run(tmp_path)
     assert contents(tmp_path / "r1") == reference
-    for name, inode in kept.items():  # what was whole was not collected again
+    for name, inode in kept.items():  # complete shards were not collected again
         assert (tmp_path / "r1" / name).stat().st_ino == inode
 
 

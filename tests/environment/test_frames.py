@@ -25,7 +25,7 @@ def loader(store, **settings: Any):
 
 
 def frames_of(batches):
-    """(episode, step) of every frame, in order, read from the colours."""
+    """(episode, step) of every frame, in order, decoded from the colours."""
     return [tuple(frame[0, 0, :2].tolist()) for batch in batches for frame in batch]
 
 
@@ -70,7 +70,7 @@ def test_epochs_differ_and_repeat(store):
 
 def test_frames_are_well_mixed(store):
     order = np.array([step for _, step in frames_of(loader(store, buffer_chunks=1000).train_batches(0))])
-    assert abs(np.corrcoef(order[:-1], order[1:])[0, 1]) < 0.2  # neighbours in time: 0.99
+    assert abs(np.corrcoef(order[:-1], order[1:])[0, 1]) < 0.2  # 0.99 for frames in recorded order
 
 
 def test_skipped_buffers_are_not_decoded(store, monkeypatch):

@@ -22,7 +22,7 @@ def play(**settings):
 
 
 def numbers(episode):
-    """The step number each frame shows; every pixel has to show the same one."""
+    """The step number in each frame, after checking that all its pixels are equal."""
     frames = episode.obs
     assert (frames == frames[:, :1, :1, :1]).all()
     return frames[:, 0, 0, 0].tolist()
@@ -46,7 +46,7 @@ def test_max_pool_takes_the_maximum_of_the_last_two_frames():
     plain = play(id=PIXELS, frame_skip=2, kwargs={"length": 260})
     pooled = play(id=PIXELS, frame_skip=2, max_pool=True, kwargs={"length": 260})
     assert numbers(plain)[126:131] == [252, 254, 0, 2, 4]
-    assert numbers(pooled)[126:131] == [252, 254, 255, 2, 4]  # frames 255 and 256, which is shown as 0
+    assert numbers(pooled)[126:131] == [252, 254, 255, 2, 4]  # frame 256 has the value 0; the maximum is frame 255
 
 
 def test_idle_start_is_not_shown_and_its_rewards_are_not_lost():
@@ -122,7 +122,7 @@ def test_a_reused_array_is_not_remembered():
     assert play(id="Reusing-v0").obs[:, 0].tolist() == list(range(11))
 
 
-@pytest.mark.filterwarnings("ignore:.*WARN")  # that it is wrapped, and that states have no bounds
+@pytest.mark.filterwarnings("ignore:.*WARN")  # warnings that it is wrapped, and that states have no bounds
 @pytest.mark.parametrize("config", [EnvConfig(id=PIXELS, frame_skip=2), EnvConfig(id=STATE), EnvConfig(max_steps=50)])
 def test_gymnasium_finds_nothing_wrong(config):
     check_env(make_env(config, render=True), skip_render_check=True)

@@ -14,7 +14,7 @@ DISCRETE = EnvSpec(id="x", observation="state", obs_shape=(2,), action="discrete
 
 
 def acted(policy, seeds, steps):
-    """(steps, slots, …) actions of a policy that plays all seeds to the end."""
+    """(steps, slots, …) actions of a policy that plays every seed's episode to the end."""
     policy.begin(seeds)
     slots = np.arange(len(seeds))
     return np.stack([policy.act(np.zeros((len(seeds), 2)), slots) for _ in range(steps)])
@@ -52,7 +52,7 @@ def test_uniform_is_uniform():
 def test_brownian_walks_in_the_box():
     encoded = BOX.encode_action(acted(BrownianPolicy(BOX, step_std=0.1), range(20), 500))  # (steps, slots, A)
     steps = np.diff(encoded, axis=0)
-    inside = (np.abs(encoded[1:]) < 1) & (np.abs(encoded[:-1]) < 0.5)  # not touched by the clipping
+    inside = (np.abs(encoded[1:]) < 1) & (np.abs(encoded[:-1]) < 0.5)  # not affected by clipping
     assert steps[inside].std() == pytest.approx(0.1, rel=0.05)
     assert np.abs(encoded).max() <= 1 and encoded.std() > 0.4
 

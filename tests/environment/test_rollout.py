@@ -14,7 +14,7 @@ def same(one, other):
 
 
 class Recall(RandomPolicy):
-    """Remembers what it was asked."""
+    """Records the calls it gets."""
 
     name = "recall"
 

@@ -1,4 +1,4 @@
-"""Trains as the tests do, says so at a given update and hangs there, to be killed.
+"""Train as in the tests, report a given update and hang there, to be killed.
 
 python -m tests.memory.hanging_job ROOT UPDATE
 """

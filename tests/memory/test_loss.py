@@ -1,4 +1,4 @@
-"""The losses: their minima, their masks, and that nothing leaks between members."""
+"""Tests of the losses: minima, masks, and independence of members."""
 
 import math
 from dataclasses import replace
@@ -46,7 +46,7 @@ def output(data: LatentBatch, **changed):
 def test_likelihood_of_a_change_and_of_a_coin():
     data = batch()
     nll = step_losses(MODEL, output(data), data)["nll"]
-    # a change of 1 is 2 units, just the mean: density 1 / (2 sqrt(2π)); the coin's 1 has probability 4 / 5
+    # a change of 1 is 2 units, equal to the mean: density 1 / (2 sqrt(2π)); the binary 1 has probability 4 / 5
     wanted = (math.log(2) + 0.5 * math.log(2 * math.pi) - math.log(0.8)) / 2
     torch.testing.assert_close(nll[data.mask], torch.full_like(nll[data.mask], wanted))
 
@@ -54,7 +54,7 @@ def test_likelihood_of_a_change_and_of_a_coin():
 def test_each_reward_head_learns_from_its_own_steps():
     data = batch()
     losses = step_losses(MODEL, output(data, reward=2.0, terminal_reward=-99.0), data)
-    assert losses["reward"].eq(0).all()  # 3 is 2 above the mean; the terminating step's -100 is not its business
+    assert losses["reward"].eq(0).all()  # 3 is 2 above the mean; the terminating step's -100 does not count here
     assert losses["terminal_reward"][0, 0, 2].item() == 1
     assert losses["terminal_reward"].sum().item() == 1
 
@@ -84,7 +84,7 @@ def test_means_are_over_the_steps_concerned():
     data = batch()
     means = mean_losses(step_losses(MODEL, output(data, reward=0.0, terminal_reward=-98.0), data), step_counts(data))
     assert means["reward"].tolist() == [4, 4]
-    assert means["terminal_reward"].tolist() == [4, 0]  # member 1 saw no end: no loss, no NaN
+    assert means["terminal_reward"].tolist() == [4, 0]  # member 1 has no terminations: no loss, no NaN
     assert all(loss.isfinite().all() for loss in means.values())
 
 

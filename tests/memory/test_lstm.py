@@ -1,4 +1,4 @@
-"""Whole windows by torch's LSTM, against our own cell step by step and against torch's names of the weights."""
+"""Tests of whole windows with torch's LSTM against stepwise ``cell`` and against torch's order of weights."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def window():
 
 
 def step_by_step(x, weight, bias, h, c):
-    """The same window by ``lstm.cell``, for autograd."""
+    """The same window with ``lstm.cell``, for autograd."""
     hs = []
     for inputs in x.unbind(2):
         h, c = lstm.cell(torch.cat((inputs, h), -1) @ weight + bias, c)
@@ -53,7 +53,7 @@ def test_bfloat16_is_the_same_but_for_rounding(window):
 
 
 def test_in_bfloat16_a_state_that_grows_by_little_steps_does_not_stand_still():
-    gates = torch.tensor([-3.0, 12.0, -1.0, 0.04]).repeat_interleave(D)  # hardly in, nothing forgotten
+    gates = torch.tensor([-3.0, 12.0, -1.0, 0.04]).repeat_interleave(D)  # input gate nearly closed, forget gate open
     x, state, weight = torch.zeros(1, 1, 1000, X), torch.zeros(1, 1, D), torch.zeros(1, X + D, 4 * D)
     with torch.no_grad():
         _, exact = lstm.unroll(x, weight, gates.expand(1, 1, -1), state, state)

@@ -1,4 +1,4 @@
-"""The ensemble: its recurrence, its members' independence, and what a sample means."""
+"""Tests of the ensemble: recurrence, independence of members, and sampling."""
 
 import math
 from dataclasses import replace

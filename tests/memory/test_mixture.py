@@ -1,4 +1,4 @@
-"""The mixture density against mathematics."""
+"""Tests of the mixture density against closed forms."""
 
 import pytest
 import torch

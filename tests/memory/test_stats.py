@@ -1,4 +1,4 @@
-"""Units and ranges from the data."""
+"""Tests of units and ranges from the data."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ def test_rewards_of_ordinary_and_terminating_steps_are_kept_apart(tmp_path):
     assert stats.reward_scale.item() == pytest.approx(ordinary.std(), rel=1e-5)
     assert stats.reward_low.item() == pytest.approx(-0.2) and stats.reward_high.item() == pytest.approx(0.2)
     assert stats.terminal_reward_low.item() == stats.terminal_reward_high.item() == 10
-    assert stats.terminal_reward_scale.item() == pytest.approx(ordinary.std(), rel=1e-5)  # all ends paid the same
+    assert stats.terminal_reward_scale.item() == pytest.approx(ordinary.std(), rel=1e-5)  # terminal rewards are equal
     assert stats.terminated_rate.item() == pytest.approx(np.mean(store.terminated))
 
 

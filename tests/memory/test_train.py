@@ -1,4 +1,4 @@
-"""Training learns the world, selects the best, stops at what is not finite, and resumes to the same bytes."""
+"""Tests of training M: convergence, model selection, errors on non-finite values, and bit-identical resumption."""
 
 import signal
 import subprocess
@@ -184,7 +184,7 @@ def test_bfloat16_trains_the_same_model_but_for_rounding(tmp_path):
         train(tmp_path / precision, replace(SMALL, precision=precision), log=log)
         losses[precision] = log.named("validation/loss")
     exact, rounded = np.array(losses["float32"]), np.array(losses["bfloat16"])
-    assert not np.array_equal(exact, rounded)  # it did multiply in other numbers
+    assert not np.array_equal(exact, rounded)  # products did use another precision
     np.testing.assert_allclose(rounded, exact, atol=0.05 * abs(exact[0] - exact[-1]) + 0.01)
 
 

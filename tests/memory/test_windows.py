@@ -1,4 +1,4 @@
-"""Windows against a store in which every row says where it comes from."""
+"""Tests of windows, with a store in which every row identifies itself."""
 
 from itertools import pairwise
 

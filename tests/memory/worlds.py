@@ -1,4 +1,4 @@
-"""Small recorded worlds for the tests of M."""
+"""Small recorded episodes for the tests of M."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def walk(seed: int, limit: int = 60) -> LatentEpisode:
 
 
 def counting(length: int, number: int = 0, logvar: float = LOGVAR_EXACT) -> LatentEpisode:
-    """z at t is [number, t], action and reward are t: where a row comes from can be read off it."""
+    """z at t is [number, t], action and reward are t: each row identifies itself."""
     t = np.arange(length + 1, dtype=np.float32)
     mu = np.stack((np.full_like(t, number), t), 1)
     last = np.arange(length) == length - 1

@@ -1,4 +1,4 @@
-"""Figures: not blank, the same bytes for the same arrays, other bytes for other arrays, no pyplot."""
+"""Tests of figures: not blank, bytes determined by the arrays, no pyplot."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is drawn on frames: the picture itself is never changed, and what is written is there."""
+"""Tests of frame annotation: the frame itself is not changed, and the text is present."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def lander(**changes: float) -> np.ndarray:
 
 
 def centre_of(frame: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Row and column of the middle of a colour's pixels."""
+    """Row and column of the centre of a colour's pixels."""
     return np.argwhere((frame == colour).all(-1)).mean(0)
 
 
@@ -95,7 +95,7 @@ def test_bars_grow_with_the_value_and_turn_red_outside_the_range() -> None:
     frame = draw_state(np.array([0.5, -0.5, 2.0]), "Other-v0")
     painted = (frame.max(-1).astype(int) - frame.min(-1)) > 60  # coloured, not grey
     up, down, cut = (painted[:, 36 + 176 * i : 36 + 176 * (i + 1)] for i in range(3))
-    assert up[:200].sum() == pytest.approx(down[201:].sum(), rel=0.05)  # both half of their side
+    assert up[:200].sum() == pytest.approx(down[201:].sum(), rel=0.05)  # both fill half of their side
     assert not up[202:].any() and not down[:199].any()
     assert cut.sum() == pytest.approx(2 * up.sum(), rel=0.05)
     assert frame[100, 36 + 176 * 2 + 88, 0] > frame[100, 36 + 176 * 2 + 88, 2]

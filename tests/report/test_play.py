@@ -1,4 +1,4 @@
-"""Playing an episode for a video: shots line up with the steps."""
+"""Tests of playing an episode for a video: shots match the steps."""
 
 import gymnasium as gym
 import numpy as np
@@ -9,7 +9,7 @@ from worldmodels.report.play import play, playing_speed
 
 
 class Always:
-    """Acts the same; remembers what it was asked."""
+    """Always returns the same action; records its inputs."""
 
     name = "always"
 

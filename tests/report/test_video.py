@@ -1,4 +1,4 @@
-"""Videos: what is written is what is decoded, frame by frame, and memory does not grow with their length."""
+"""Tests of videos: decoded frames match the written ones, and memory does not grow with the length."""
 
 import gc
 import weakref
@@ -40,12 +40,12 @@ def test_the_file_is_what_browsers_play(tmp_path: Path) -> None:
         stream = container.streams.video[0]
         assert stream.codec_context.name == "h264"
         assert stream.codec_context.pix_fmt == "yuv420p"
-        assert stream.codec_context.colorspace == 1  # BT.709: said, not guessed
+        assert stream.codec_context.colorspace == 1  # BT.709, as specified in the file
         assert stream.average_rate == 12.5
         assert stream.duration is not None and stream.time_base is not None
         assert float(stream.duration * stream.time_base) == pytest.approx(10 / 12.5)
     data = path.read_bytes()
-    assert 0 < data.index(b"moov") < data.index(b"mdat")  # the index comes first: it plays while it loads
+    assert 0 < data.index(b"moov") < data.index(b"mdat")  # the index comes first, so it plays while loading
 
 
 def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_an_odd_size_is_made_even_without_scaling(tmp_path: Path) -> None:
     write_video(tmp_path / "odd.mp4", [frame, frame], fps=10)
     decoded = decode(tmp_path / "odd.mp4")[0]
     assert decoded.shape == (36, 52, 3)
-    assert np.abs(decoded[:35, :51].astype(int) - frame).max() < 40  # ringing at the edge, but the edge stays
+    assert np.abs(decoded[:35, :51].astype(int) - frame).max() < 40  # ringing at the edge, but the edge is kept
     assert decoded[:, 18].min() > 200 and decoded[:, 22].max() < 50
 
 

@@ -18,7 +18,7 @@ SMALL = VAEConfig(z_dim=4, width=2, learning_rate=1e-2, free_bits=0.0, batch_siz
 
 
 def squares(count: int, seed: int = 0) -> NDArray[np.uint8]:
-    """(count, 64, 64, 3): a bright square somewhere on a dark ground."""
+    """(count, 64, 64, 3): a bright square at a random position on a dark ground."""
     frames = np.full((count, 64, 64, 3), 20, dtype=np.uint8)
     for frame, (row, column) in zip(frames, np.random.default_rng(seed).integers(0, 40, (count, 2)), strict=True):
         frame[row : row + 24, column : column + 24] = (240, 120, 200)
@@ -26,7 +26,7 @@ def squares(count: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 class Squares:
-    """A source of frames: ``batches`` training batches an epoch and one of validation."""
+    """A source of frames: ``batches`` training batches per epoch and one validation batch."""
 
     def __init__(self, batches: int = 5, size: int = 4) -> None:
         self.batches_per_epoch = batches

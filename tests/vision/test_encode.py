@@ -1,4 +1,4 @@
-"""Encoding keeps every episode whole, in order and aligned."""
+"""Tests that encoding keeps episodes complete, in order and aligned."""
 
 import numpy as np
 import pytest

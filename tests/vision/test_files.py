@@ -1,4 +1,4 @@
-"""V on disk."""
+"""Tests of saving and loading V."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The store of latents: what goes in comes out, whole or not at all, and damage is named."""
+"""Tests of the store of latents: round trip, atomicity, and detection of damage."""
 
 from pathlib import Path
 

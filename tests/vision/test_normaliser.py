@@ -1,4 +1,4 @@
-"""V of state environments."""
+"""Tests of V of state environments."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Training learns, selects the best, stops at what is not finite, and resumes to the same bytes."""
+"""Tests of training V: convergence, model selection, errors on non-finite values, and bit-identical resumption."""
 
 import signal
 import subprocess
@@ -40,7 +40,7 @@ def test_it_learns(tmp_path):
 
 
 def test_metrics_come_at_their_updates(whole):
-    assert [step for step, _ in whole[1]] == [2, 4, 5, 6, 8, 10, 10]  # 5 updates an epoch, train/ every 2
+    assert [step for step, _ in whole[1]] == [2, 4, 5, 6, 8, 10, 10]  # 5 updates per epoch, train/ every 2
     assert set(whole[1][0][1]) == {"train/loss", "train/reconstruction", "train/kl"}
     assert set(whole[1][2][1]) == {"validation/loss", "validation/reconstruction", "validation/kl"}
 
@@ -59,7 +59,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, whole):
     assert model_bytes(tmp_path / "other") != whole[0]
 
 
-@pytest.mark.parametrize("checkpoint_every", [1, 3])  # 3: the checkpoint holds half of a point's sums
+@pytest.mark.parametrize("checkpoint_every", [1, 3])  # 3: the checkpoint contains half of a point's sums
 @pytest.mark.parametrize("stop", [0, 1, 2, 3, 6])
 def test_a_stopped_run_resumes_to_the_same_bytes_and_logs(tmp_path, stop, checkpoint_every):
     options = {"checkpoint_every": checkpoint_every}
@@ -84,7 +84,7 @@ def test_a_resumed_run_goes_on_and_does_not_begin_again(tmp_path):
 
     source.train_batches = train_batches
     train(tmp_path, source=source)
-    assert seen == [(1, 2)]  # the fifth point, of update 8, was cut off; the checkpoint is of update 7
+    assert seen == [(1, 2)]  # the fifth point, of update 8, was lost; the checkpoint is of update 7
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_what_is_not_finite_stops_with_the_update_named_and_the_last_checkpoint_
         train(tmp_path, source=source)
     assert not (tmp_path / "vae").exists()
     seen = []
-    train(tmp_path, log=lambda step, metrics: seen.append(step))  # good frames: goes on from update 7
+    train(tmp_path, log=lambda step, metrics: seen.append(step))  # good frames: continues from update 7
     assert seen[-1] == 10
 
 

@@ -1,4 +1,4 @@
-"""The VAE is the paper's, and its loss is the mathematics."""
+"""Tests of the VAE against the paper, and of its loss against closed forms."""
 
 import numpy as np
 import pytest

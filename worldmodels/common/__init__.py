@@ -1,1 +1,1 @@
-"""What has no meaning of its own: parameters, seeds, files, devices, processes."""
+"""Shared infrastructure: parameters, seeds, files, devices, processes."""

@@ -1,4 +1,4 @@
-"""One formula for NumPy arrays and for tensors: policies compute with the former, dreams with the latter."""
+"""Functions for code that runs on both NumPy arrays (policies) and torch tensors (dreams)."""
 
 import sys
 from typing import Any
@@ -7,6 +7,5 @@ import numpy as np
 
 
 def module_of(array: Any) -> Any:
-    """The module, numpy or torch, whose functions take ``array``. Torch is not imported: a tensor's existence has been
-    its import."""
+    """The module, numpy or torch, whose functions take ``array``. If it is a tensor, torch is already imported."""
     return np if isinstance(array, np.ndarray | np.generic) else sys.modules["torch"]

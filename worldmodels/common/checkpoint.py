@@ -1,7 +1,7 @@
-"""Files that are whole or absent, checkpoints whose bytes depend on their content alone, and resumable work.
+"""Atomic file writes, checkpoints whose bytes depend only on their content, and resumable scratch state.
 
-A stage's scratch checkpoint lives outside DVC's outs, in a git-ignored folder keyed by a fingerprint of all that
-the stage's result depends on. A stage that was killed finds it and goes on; a stage whose inputs changed does not.
+A stage's scratch checkpoint is outside DVC's outs, in a git-ignored folder keyed by a fingerprint of everything the
+stage's result depends on. A killed stage resumes from it; a stage with changed inputs starts from the beginning.
 """
 
 import hashlib
@@ -20,23 +20,23 @@ from numpy.typing import NDArray
 
 from worldmodels.common.params import UserError
 
-_ABOUT = "about"  # one key: the format does not order several
+_ABOUT = "about"  # a single key: the format does not keep the order of several
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is missing, damaged or not the kind it should be."""
+    """A checkpoint that is missing, damaged or of the wrong kind."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path to write to; it gets the name ``path`` when the block ends well, and vanishes otherwise."""
+    """A temporary path to write to; renamed to ``path`` if the block succeeds, deleted otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)  # mkstemp's is private
+        temporary.chmod(0o644)  # mkstemp creates files with mode 0600
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -49,16 +49,16 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically, with a final newline. NaN is refused."""
+    """Write ``value`` as indented JSON, atomically, with a final newline. NaN raises an error."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def save(path: Path, arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> None:
-    """Save arrays in one safetensors file, atomically, with plain values that say what they are.
+    """Save arrays and plain values that describe them in one safetensors file, atomically.
 
     The same content gives the same bytes.
     """
-    from safetensors.numpy import save as serialise  # here, because V and M are trained without files, too
+    from safetensors.numpy import save as serialise  # imported late: V and M can also be trained without files
 
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     write_bytes(path, serialise(whole, {_ABOUT: json.dumps(about, sort_keys=True, allow_nan=False)}))
@@ -88,7 +88,7 @@ def file_digest(path: Path) -> str:
 
 
 def digest(paths: Iterable[Path]) -> str:
-    """SHA-256 over files and folders. A folder with a manifest.json, which holds its files' digests, is that file."""
+    """SHA-256 of files and folders. A folder is represented by its manifest.json, which contains its files' digests."""
     total = hashlib.sha256()
     for path in paths:
         for file in _files(path):
@@ -106,12 +106,12 @@ def _files(path: Path) -> list[Path]:
 
 
 class Scratch:
-    """The resumable state of one stage's run: a folder that is this fingerprint's own and nobody else's.
+    """The resumable state of one stage's run, in a folder that belongs to one fingerprint.
 
     Args:
-        root: the folder of all scratch, git-ignored.
-        name: stage and round, for people.
-        fingerprint: everything the result depends on; another fingerprint is another folder.
+        root: the folder of all scratch folders, git-ignored.
+        name: stage and round, for readable folder names.
+        fingerprint: a value for everything the result depends on; another fingerprint gives another folder.
     """
 
     def __init__(self, root: Path, name: str, fingerprint: str) -> None:
@@ -119,11 +119,11 @@ class Scratch:
         self._state = self.folder / "state.pickle"
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the saved state, atomically. A pickle: for this machine, not for sharing."""
+        """Replace the saved state, atomically. It is a pickle: for use on this machine only."""
         write_bytes(self._state, pickle.dumps(dict(state)))
 
     def load(self) -> dict[str, Any] | None:
-        """The last saved state; None when there is none.
+        """The last saved state; None if there is none.
 
         Raises:
             CheckpointError: it is damaged.

@@ -1,7 +1,7 @@
-"""Tasks on a Ray cluster: on several machines, each of which may be lost on the way, but for this one.
+"""Tasks on a Ray cluster of one or more machines, any of which may be lost during a run, except this one.
 
-The environment variable RAY_ADDRESS names the cluster; without it there is one of this machine alone, for as long as
-this process lives. Ray is optional, and is imported only where it is used.
+The environment variable RAY_ADDRESS names the cluster; without it a cluster of this machine alone is started for the
+lifetime of this process. Ray is optional and imported only where it is used.
 """
 
 import os
@@ -20,56 +20,56 @@ from worldmodels.common.params import ParamError, UserError
 T = TypeVar("T")
 R = TypeVar("R")
 
-RETRIES = 3  # losses of a worker, or of its machine, that one task survives
+RETRIES = 3  # times that one task is run again after the loss of its worker or machine
 
 # Ray reads these when it is imported.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to nobody
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # nor does it pack up the project because uv started it
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # do not package the project because it was started by uv
 
 
 class TaskLostError(Exception):
-    """The cluster cannot bring a task to its end."""
+    """The cluster could not complete a task."""
 
 
 def check() -> None:
-    """Find out whether there is a cluster to be had.
+    """Check that a cluster is available.
 
     Raises:
         ParamError: Ray is not installed.
-        UserError: nobody answers at RAY_ADDRESS.
+        UserError: no cluster answers at RAY_ADDRESS.
     """
     _ray()
     address = os.environ.get("RAY_ADDRESS", "")
     try:
         place = urlsplit(f"//{address}")
-        if place.port:  # Ray itself would try for many minutes
+        if place.port:  # Ray itself would retry for many minutes
             socket.create_connection((place.hostname, place.port), timeout=10).close()
     except (OSError, ValueError) as error:
         raise _no_cluster(address, error) from None
 
 
 def run(function: Callable[[T], R], tasks: Sequence[T], *, workers: int, timeout: float) -> Iterator[R]:
-    """``function`` of every task, results in the order of the tasks.
+    """Apply ``function`` to every task; results are in the order of the tasks.
 
-    The function is sent to the cluster once. Workers import code from this process's working folder first, so that it
-    is this checkout's; other machines need to see that folder under the same path.
+    The function is sent to the cluster once. Workers put this process's working folder first on their import path, so
+    that they use this checkout; other machines need that folder under the same path.
 
     Args:
-        workers: tasks at a time; 0: as many as the cluster has CPUs.
-        timeout: seconds to wait for a result that is due.
+        workers: concurrent tasks; 0: as many as the cluster has CPUs.
+        timeout: seconds to wait for the next result.
 
     Raises:
-        TaskLostError: a worker died, ``RETRIES`` times again.
+        TaskLostError: a worker died, also in each of ``RETRIES`` retries.
         TimeoutError: no result in time.
         ParamError, UserError: as ``check``.
     """
     ray = _connected(workers)
-    # where all CPUs are ours, as many again wait for their turn, so that no CPU waits for us
+    # with ``workers`` 0 one more task per CPU is queued, so that no CPU waits for this process
     limit = workers or 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     todo, running = iter(tasks), []
-    results = deque()  # of all tasks that were begun and not yet given out, in order
+    results = deque()  # submitted tasks whose results were not yet yielded, in order
     try:
-        shared = ray.put(function)  # owned by this process, so that no other machine's end is its end
+        shared = ray.put(function)  # owned by this process, so that it survives the loss of another machine
         for _ in tasks:
             deadline = time.monotonic() + timeout
             while True:
@@ -82,20 +82,20 @@ def run(function: Callable[[T], R], tasks: Sequence[T], *, workers: int, timeout
                 if not done:
                     raise TimeoutError
             yield ray.get(results.popleft())
-    except ray.exceptions.RayTaskError as error:  # Ray's wrapping of what the function raised
+    except ray.exceptions.RayTaskError as error:  # Ray's wrapper of the exception that the function raised
         raise error.cause from error
     except ray.exceptions.RayError as error:
         raise TaskLostError(f"{type(error).__name__}: {error}") from error
     finally:
-        for result in running if ray.is_initialized() else ():  # it is not where this process is at its end
-            ray.cancel(result, force=True)  # the worker is killed: it may hang
+        for result in running if ray.is_initialized() else ():  # Ray is already shut down while this process exits
+            ray.cancel(result, force=True)  # kills the worker process, which may hang
 
 
 def _connected(workers: int) -> ModuleType:
     ray = _ray()
     if not ray.is_initialized():
         check()
-        address = os.environ.get("RAY_ADDRESS") or "local"  # not what some other program has left running here
+        address = os.environ.get("RAY_ADDRESS") or "local"  # never a cluster that another program started here
         try:
             ray.init(
                 address,
@@ -120,7 +120,7 @@ def _ray() -> ModuleType:
     return ray
 
 
-@cache  # every remote function that is made is sent to the cluster
+@cache  # Ray sends every new remote function to the cluster
 def _remote() -> Any:
     return _ray().remote(num_cpus=1, max_retries=RETRIES)(_call)
 

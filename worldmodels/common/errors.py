@@ -1,4 +1,4 @@
-"""How a program fails: a mistake of the user's is one line, anything else a traceback, and nothing follows it."""
+"""Error handling of programs: one line for a user error, a traceback for any other, and no output after it."""
 
 import sys
 import traceback
@@ -10,7 +10,7 @@ from worldmodels.common.params import UserError
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with exit code 1 on an error, with 130 on Ctrl-C, and say why on stderr."""
+    """Exit with code 1 on an error and 130 on Ctrl-C, with the reason on stderr."""
     try:
         yield
     except UserError as error:
@@ -22,7 +22,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def silence_destructors() -> None:
-    """From here on, errors in destructors are not reported: after a failure they would bury what went wrong first."""
+    """From here on, do not report errors in destructors: after a failure they would hide the first error."""
     sys.unraisablehook = lambda _: None
 
 

@@ -1,6 +1,6 @@
-"""Strict, typed loading of params.yaml: one section, one dataclass, one clear line when it is wrong.
+"""Strict, typed loading of params.yaml: one dataclass per section, one line of error message.
 
-A configuration dataclass stands beside what it configures and is declared
+A configuration dataclass is defined in the module of the code it configures:
 
     @settings
     class VAEConfig:
@@ -20,7 +20,7 @@ else:
     try:
         import pydantic
         from pydantic import Field
-    except ModuleNotFoundError:  # V, M and the dream compute where only torch and numpy are; settings go unchecked
+    except ModuleNotFoundError:  # V, M and the dream also run with torch and numpy alone; settings are then not checked
         pydantic, Field = None, dict
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def settings(cls: type[T]) -> type[T]:
 
 
 class UserError(Exception):
-    """Something the user can put right. Its text is one line: what, where, what is accepted."""
+    """An error that the user can correct. Its text is one line: what, where, what is accepted."""
 
 
 class ParamError(UserError):
@@ -63,18 +63,18 @@ class ParamError(UserError):
 
 
 def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
-    """The whole of a params file as plain dicts and lists.
+    """The content of a params file as plain dicts and lists.
 
     Raises:
         ParamError: the file is missing, is not YAML, or is not a mapping.
     """
-    from omegaconf import OmegaConf  # here, so that what does without a file does without it
+    from omegaconf import OmegaConf  # imported late: code that reads no file does not need it
 
     try:
         params = OmegaConf.to_container(OmegaConf.load(path))
     except FileNotFoundError:
         raise ParamError(f"{path}: no such file; run the stages from the project's root") from None
-    except Exception as error:  # OmegaConf's, PyYAML's and the file system's errors have no base in common
+    except Exception as error:  # OmegaConf, PyYAML and the file system raise errors without a common base class
         raise ParamError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(params, dict):
         raise ParamError(f"{path}: expected a mapping of sections, got {type(params).__name__}")
@@ -85,7 +85,7 @@ def load_section(section: str, config: type[T], path: Path = PARAMS_FILE) -> T:
     """One section of the params file as its configuration dataclass.
 
     Raises:
-        ParamError: naming the key, the value and what is accepted.
+        ParamError: names the key, the value and what is accepted.
     """
     params = read_params(path)
     if section not in params:
@@ -94,7 +94,7 @@ def load_section(section: str, config: type[T], path: Path = PARAMS_FILE) -> T:
 
 
 def parse_section(section: str, value: Any, config: type[T], path: Path = PARAMS_FILE) -> T:
-    """``value`` as ``config``; ``section`` and ``path`` only word the error."""
+    """``value`` as ``config``; ``section`` and ``path`` are used only in the error message."""
     if not isinstance(value, Mapping):
         raise ParamError(
             f"{path}: {section} = {value!r} is not a section of settings"

@@ -1,4 +1,4 @@
-"""Progress bars: silent where there is no terminal to see them."""
+"""Progress bars; disabled without a terminal."""
 
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def progress_bar(iterable: Iterable | None = None, **options: Any) -> Any:
-    """``tqdm(iterable, …)`` as the whole project has it; nothing at all where tqdm is not installed."""
+    """``tqdm(iterable, …)`` with the project's options; a no-op if tqdm is not installed."""
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""Where the work is done, and by how many processes: nothing here changes a result, or makes one stale."""
+"""Devices and worker processes. No setting here changes a result or makes a stage stale."""
 
 import multiprocessing
 import os
@@ -34,14 +34,14 @@ class WorkerError(UserError):
 
 @settings
 class RuntimeConfig:
-    """The machine's part of the parameters.
+    """The machine-dependent parameters.
 
     Attributes:
-        device: where V, M and the dream run; ``auto`` takes cuda, then cpu.
+        device: the device of V, M and the dream; ``auto`` is cuda if present, else cpu.
         workers: worker processes for environments; 0 is one per core, of the whole cluster with ``ray``.
         backend: ``loky``: processes of this machine; ``threading``: threads of this process; ``ray``: processes of a
             Ray cluster (``worldmodels.common.cluster``).
-        task_timeout: seconds after which a task without an answer is an error.
+        task_timeout: seconds after which a task without a result is an error.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -53,9 +53,9 @@ class RuntimeConfig:
         """The device to use.
 
         Raises:
-            ParamError: an accelerator that this machine lacks was asked for.
+            ParamError: this machine does not have the requested accelerator.
         """
-        import torch  # here, because not every stage computes with it
+        import torch  # imported late: not every stage uses it
 
         available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if self.device == "auto":
@@ -66,10 +66,10 @@ class RuntimeConfig:
         return torch.device(self.device)
 
     def check(self) -> None:
-        """Find out whether the device and the backend are there, before work is done for them.
+        """Check that the device and the backend are available, before any work is done.
 
         Raises:
-            ParamError: an accelerator that this machine lacks was asked for, or Ray, which is not installed.
+            ParamError: this machine does not have the requested accelerator, or Ray is requested and not installed.
             UserError: no Ray cluster answers at RAY_ADDRESS.
         """
         if self.device not in ("auto", "cpu"):
@@ -85,19 +85,19 @@ class RuntimeConfig:
 def run_tasks(
     function: Callable[[T], R], tasks: Sequence[T], runtime: RuntimeConfig, *, desc: str, unit: str = "task"
 ) -> Iterator[R]:
-    """``function`` of every task, in worker processes, results in the order of the tasks.
+    """Apply ``function`` to every task in worker processes; results are in the order of the tasks.
 
-    A task is computed with one thread wherever it runs, so its result depends neither on the number of workers nor on
-    the backend. On a cluster it may run on another machine, and again where a machine is lost: a file it writes
-    belongs on a file system that all machines share, under an absolute path.
+    Every task runs with one thread, so its result depends neither on the number of workers nor on the backend. On a
+    cluster a task may run on another machine, and may run again after the loss of a machine: files it writes must be on
+    a file system that all machines share, under an absolute path.
 
     Args:
-        function: a module-level function, or a ``functools.partial`` of one: workers are spawned, not forked. What all
-            tasks share is to be bound to it; a cluster is sent it once.
-        tasks: picklable arguments. Make one task many episodes: handing one over costs milliseconds.
+        function: a module-level function, or a ``functools.partial`` of one: workers are spawned, not forked. Bind data
+            that all tasks share to it; it is sent to a cluster once.
+        tasks: picklable arguments. Put many episodes into one task: sending a task costs milliseconds.
 
     Raises:
-        WorkerError: a worker died, or gave no answer within ``runtime.task_timeout``.
+        WorkerError: a worker died, or gave no result within ``runtime.task_timeout``.
         UserError: as ``runtime.check``.
     """
     if not tasks:
@@ -122,7 +122,7 @@ def _on_this_machine(function: Callable[[T], R], tasks: Sequence[T], runtime: Ru
     parallel = Parallel(
         n_jobs=workers,
         backend=runtime.backend,
-        timeout=runtime.task_timeout if workers > 1 else None,  # in this process there is nobody to wait for
+        timeout=runtime.task_timeout if workers > 1 else None,  # with one worker, tasks run in this process
         return_as="generator",
         pre_dispatch="2*n_jobs",
         max_nbytes=None,
@@ -146,7 +146,7 @@ def _run_task(function: Callable[[T], R], task: T) -> R:
 
 @contextmanager
 def _single_thread() -> Iterator[None]:
-    torch = sys.modules.get("torch")  # whoever computes with it was imported with its function
+    torch = sys.modules.get("torch")  # a function that uses torch has imported it already
     if torch is None:
         yield
         return

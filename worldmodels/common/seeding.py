@@ -1,7 +1,7 @@
-"""Every random number comes from a named stream: (run seed, what it is for, …) gives the generator.
+"""Named random streams: (run seed, purpose, …) determines the generator.
 
-No module draws from a global generator. Environment seeds are drawn from blocks, one per role, that do not
-overlap: an episode of the evaluation was never seen while collecting, searching or selecting.
+No module draws from a global generator. Environment seeds are drawn from disjoint blocks, one per role: no evaluation
+episode is used for collecting, searching or selecting.
 """
 
 import hashlib
@@ -15,11 +15,11 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-_BLOCK = 2**27  # seeds per role; Gymnasium's generators take any of them, ALE takes them modulo 2^31
+_BLOCK = 2**27  # seeds per role; Gymnasium's generators accept any of them, ALE takes them modulo 2^31
 
 
 class Role(IntEnum):
-    """What an environment seed is used for; one block of seeds each."""
+    """The purpose of an environment seed; one block of seeds each."""
 
     EVALUATE = 0
     COLLECT = 1
@@ -41,14 +41,14 @@ def numpy_rng(seed: int, *path: str | int) -> np.random.Generator:
 
 def torch_rng(seed: int, *path: str | int) -> "torch.Generator":
     """Torch generator, on the CPU, of the stream named by ``path``."""
-    import torch  # here, because not everybody who draws numbers needs it
+    import torch  # imported late: not all users of this module need it
 
     return torch.Generator().manual_seed(stream_seed(seed, *path))
 
 
 @contextmanager
 def torch_init(seed: int, *path: str | int) -> Iterator[None]:
-    """Layers made inside get their initial weights from the named stream; the global generator is left as it was."""
+    """Layers created inside get their initial weights from the named stream; the global generator is unaffected."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -59,11 +59,11 @@ def torch_init(seed: int, *path: str | int) -> Iterator[None]:
 def env_seeds(role: Role, count: int, seed: int = 0, *path: str | int) -> list[int]:
     """``count`` distinct environment seeds of a role.
 
-    Evaluation seeds are the same for every run (0, 1, 2, …), so that scores of different runs compare on equal
-    terms; the other roles' seeds depend on the run's ``seed`` and on ``path``.
+    Evaluation seeds are the same for every run (0, 1, 2, …), so that scores of different runs are comparable; the other
+    roles' seeds depend on the run's ``seed`` and on ``path``.
 
     Raises:
-        ValueError: more seeds than a block holds.
+        ValueError: ``count`` exceeds the size of a block.
     """
     if not 0 <= count <= _BLOCK:
         raise ValueError(f"count = {count}: a role has {_BLOCK} seeds")

@@ -1,7 +1,7 @@
-"""How training uses a CPU: the shards of a batch at once, one thread each, in memory that the process keeps.
+"""Data-parallel training on a CPU: batch shards run concurrently, one thread each, in memory that the process keeps.
 
-Two threads that share every small operation wait for each other hundreds of times an update, and where another process
-is busy each wait can last a time slice; threads that each work on a shard of the batch wait once an update.
+Two threads that share every small operation synchronise hundreds of times an update, and with another busy process each
+wait can last a time slice; threads that each process a shard of the batch synchronise once an update.
 """
 
 import ctypes
@@ -16,20 +16,23 @@ import torch
 Map = Callable[[Callable, Iterable], Iterator]
 """As ``map``: a function's results in the order of the shards."""
 
-ROWS = 16  # the fewest of a shard: each shard reads all weights, so that smaller ones do not pay
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
+ROWS = 16  # minimum rows of a shard: each shard reads all weights, so smaller shards are slower
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # from glibc's malloc.h
 
 
 def shard_sizes(batch: int, device: torch.device) -> list[int]:
-    """Rows of each shard of a batch: a shard for each core of the machine, whatever number of threads is allowed, so
-    that a machine always gives the same bytes. On an accelerator there is one shard."""
+    """Rows of each shard of a batch; on an accelerator there is one shard.
+
+    On a CPU there is one shard per core, whatever number of threads is allowed, so that a machine always gives the same
+    bytes.
+    """
     count = min(os.cpu_count() or 1, max(1, batch // ROWS)) if device.type == "cpu" else 1
     return [batch * (i + 1) // count - batch * i // count for i in range(count)]
 
 
 @contextmanager
 def shard_map(device: torch.device) -> Iterator[Map]:
-    """A ``map`` that works on several shards at once, as many as torch had threads; all else gets one thread.
+    """A ``map`` that processes as many shards concurrently as torch had threads; inside it torch uses one thread.
 
     On an accelerator it is ``map`` itself.
     """
@@ -47,9 +50,9 @@ def shard_map(device: torch.device) -> Iterator[Map]:
 
 
 def keep_memory() -> bool:
-    """Have this process keep freed memory for its next tensors; returns whether that can be done here.
+    """Make this process keep freed memory for its next tensors; returns whether the platform supports it.
 
-    Left to itself glibc gives every large block back to the system, and each new tensor costs a page fault per 4 KiB.
+    By default glibc returns every large block to the system, and each new tensor costs a page fault per 4 KiB.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False

@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from worldmodels.memory.mdnrnn import MDNRNN
     from worldmodels.memory.member import FollowedEpisodes
 
-_BLOCK = 128  # steps of random numbers drawn at a time: a draw a step and slot would cost more than C does
+_BLOCK = 128  # steps of random numbers drawn at once: one draw per step and slot would cost more than C does
 
 Assign = Literal["slot", "seed"]
 
 
 class Agent:
-    """An ``environment.Policy``: it sees what C saw in the dream, z sampled from (mu, logvar) and member 0's h.
+    """An ``environment.Policy`` with the features C had in the dream: z sampled from (mu, logvar), and member 0's h.
 
     Args:
         spec: the environment.
         vision: V.
-        memory: M, on the CPU; None where C sees z alone.
+        memory: M, on the CPU; None if C sees only z.
         controller: the shape of C.
         solutions: (n, N) parameters of C.
-        assign: which of them plays an episode: row (seed mod n), or row (slot mod n).
+        assign: which row acts in an episode: row (seed mod n), or row (slot mod n).
         exploration: probability of a random action (discrete), or standard deviation of Gaussian noise on the encoded
             action (box).
-        name: what records call it.
+        name: the policy's name in records.
 
     Raises:
         ValueError: C sees h, and there is no M.
@@ -70,7 +70,7 @@ class Agent:
         return agent
 
     def begin(self, seeds: Sequence[int]) -> None:
-        """Begin the episodes of ``seeds``, one a slot, with a zero RNN state."""
+        """Begin the episodes of ``seeds``, one per slot, with a zero RNN state."""
         rows = len(self._solutions)
         numbers = range(len(seeds)) if self._assign == "slot" else seeds
         self._assigned = self._solutions[[i % rows for i in numbers]] if rows > 1 else self._solutions
@@ -78,7 +78,7 @@ class Agent:
             [numpy_rng(seed, "agent") for seed in seeds], self._vision.z_dim + self._spec.action_dim
         )
         if self._memory is not None:
-            from worldmodels.memory.member import FollowedEpisodes  # here, because a C that sees z does without torch
+            from worldmodels.memory.member import FollowedEpisodes  # imported late: a C that sees only z needs no torch
 
             self._episodes = FollowedEpisodes(self._memory, len(seeds))
 
@@ -105,12 +105,12 @@ class Agent:
             return action
         if self._controller.action == "box":
             return (action + self.exploration * normal).clip(-1, 1)
-        anything = np.eye(action.shape[1], dtype=np.float32)[normal.argmax(1)]  # the largest of A equal normals
+        anything = np.eye(action.shape[1], dtype=np.float32)[normal.argmax(1)]  # argmax of A i.i.d. normals is uniform
         return np.where((chance < self.exploration)[:, None], anything, action)
 
 
 class _SlotNoise:
-    """Each slot's own stream of random numbers. All slots that still play are at the same step."""
+    """One random stream per slot. All slots that are still active are at the same step."""
 
     def __init__(self, streams: Sequence[np.random.Generator], width: int) -> None:
         self._streams, self._width, self._step = streams, width, 0

@@ -1,7 +1,7 @@
-"""CMA-ES behind ask and tell; the only module that knows pycma.
+"""CMA-ES with an ask-and-tell interface; the only module that uses pycma.
 
-Left to itself pycma reseeds NumPy's global generator and draws from it. Here it draws from its own generator, which
-travels with its state: foreign draws change nothing, and a search that was stored goes on as it would have.
+By default pycma reseeds NumPy's global generator and draws from it. Here it draws from its own generator, which is
+pickled with its state: other users of NumPy's generator do not affect it, and a restored search continues identically.
 Source: Hansen, "The CMA Evolution Strategy: A Tutorial", 2016.
 """
 
@@ -14,14 +14,14 @@ from worldmodels.control.config import MIN_POPSIZE
 
 
 class CMAES:
-    """A search that maximises. N parameters, P candidates a generation. It can be pickled between a tell and an ask.
+    """A maximising search. N parameters, P candidates per generation. It can be pickled between a tell and an ask.
 
     Args:
-        mean: (N,) where the search starts.
+        mean: (N,) initial mean.
         sigma0: initial standard deviation of every parameter, > 0.
-        popsize: candidates a generation, at least ``MIN_POPSIZE``.
+        popsize: candidates per generation, at least ``MIN_POPSIZE``.
         rng: the search's own stream.
-        diagonal: keep the covariance diagonal: linear instead of quadratic in N, for thousands of parameters.
+        diagonal: keep the covariance diagonal: cost linear instead of quadratic in N, for thousands of parameters.
 
     Raises:
         ValueError: ``popsize`` is too small.
@@ -37,16 +37,16 @@ class CMAES:
             "CMA_diagonal": diagonal,
             "randn": _Normal(rng),
             "seed": math.nan,  # any other value makes pycma seed the global generator
-            "verbose": -10,  # silent, and blind to a cma_signals.in in the working folder
+            "verbose": -10,  # silent, and ignores a cma_signals.in in the working folder
             "verb_log": 0,
         }
-        import cma  # here, because it brings matplotlib and scipy.stats: seconds of every worker's start
+        import cma  # imported late: it imports matplotlib and scipy.stats, seconds at every worker's start
 
         self._search = cma.CMAEvolutionStrategy(np.asarray(mean, np.float64), sigma0, options)
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """(N,) the estimate. Under noise it is worth more than the best candidate seen, which was above all lucky."""
+        """(N,) the estimate. With noisy returns it is better than the best candidate seen, which was mostly lucky."""
         return np.array(self._search.mean)
 
     @property
@@ -55,18 +55,18 @@ class CMAES:
         return float(self._search.sigma)
 
     def ask(self) -> NDArray[np.float64]:
-        """(P, N) candidates of the next generation. Each ask is answered by one tell."""
+        """(P, N) candidates of the next generation. Call tell once after each ask."""
         return np.stack(self._search.ask())
 
     def tell(self, solutions: NDArray[np.float64], returns: NDArray[np.floating]) -> int:
-        """Move the search towards the higher returns.
+        """Update the search towards higher returns.
 
         Args:
-            solutions: (P, N) as asked.
-            returns: (P,) higher is better. One that is not finite counts as the generation's worst.
+            solutions: (P, N) from ``ask``.
+            returns: (P,) higher is better. A value that is not finite is replaced by the generation's worst.
 
         Returns:
-            how many were not finite.
+            the number of values that were not finite.
         """
         finite = np.isfinite(returns)
         worst = returns[finite].min() if finite.any() else 0.0
@@ -75,7 +75,7 @@ class CMAES:
 
 
 class _Normal:
-    """``randn`` with a generator of its own, picklable with it."""
+    """``randn`` with its own generator, picklable with it."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng

@@ -1,32 +1,32 @@
-"""The settings of C and of its search."""
+"""Settings of C and of its search."""
 
 from typing import Literal
 
 from worldmodels.common.params import Count, Natural, Positive, settings
 
-MIN_POPSIZE = 4  # below it, CMA-ES has nothing to recombine
+MIN_POPSIZE = 4  # CMA-ES needs at least two parents to recombine
 
 
 @settings
 class ControllerConfig:
-    """C and how it is evolved. A round that has a previous controller starts its search there.
+    """C and its evolution. In a round with a previous controller the search starts there.
 
     Attributes:
-        features: what C sees: ``zh`` is z and M's hidden state h, ``z`` is z alone.
-        fitness: where candidates are scored: ``dream``, ``real``, or ``both``: in the dream first, and from the best
-            found there in the real environment.
-        popsize: candidates a generation.
+        features: inputs of C: ``zh`` is z and M's hidden state h, ``z`` is z alone.
+        fitness: where candidates are scored: ``dream``, ``real``, or ``both``: first in the dream, then, from the best
+            found there, in the real environment.
+        popsize: candidates per generation.
         sigma0: initial standard deviation of a parameter in a search from zero.
         warm_sigma0: initial standard deviation in a search that starts at a controller.
         generations: generations of one search.
         real_generations: with ``both``, generations of the search in the real environment.
-        rollouts: episodes a candidate in a generation, the same for all candidates.
-        validation_every: generations between two validations of the search's mean, which are in the real environment.
+        rollouts: episodes per candidate and generation, the same for all candidates.
+        validation_every: generations between two validations of the search's mean, which use the real environment.
         validation_rollouts: episodes of one validation.
-        finalists: how many of the best means meet again at the end on common seeds; 1 takes the best at once.
+        finalists: number of best means that are compared at the end on common seeds; 1 takes the best directly.
         final_rollouts: episodes of each finalist.
-        candidates_per_task: candidates that one worker dreams at once, where the dream runs on CPUs.
-        episodes_per_task: real episodes that one worker plays side by side. It sets the memory a worker needs.
+        candidates_per_task: candidates in one worker's batch of dreams, if the dream runs on CPUs.
+        episodes_per_task: real episodes that one worker runs as a batch. Determines the memory per worker.
     """
 
     features: Literal["z", "zh"] = "zh"
@@ -51,19 +51,19 @@ class ControllerConfig:
 
 @settings
 class EvaluateConfig:
-    """The evaluation.
+    """Settings of the evaluation.
 
     Attributes:
         episodes: held-out episodes, on the same seeds in every run.
-        episodes_per_task: episodes that one worker plays side by side.
-        dream_rollouts: dreams of each controller whose dream return is asked for.
-        check_controllers: the dream check takes so many random controllers, and so many samples of the last search,
-            besides each round's best.
+        episodes_per_task: episodes that one worker runs as a batch.
+        dream_rollouts: dreams per controller when its dream return is measured.
+        check_controllers: number of random controllers, and number of samples of the last search, in the dream check,
+            in addition to each round's best.
         check_episodes: real episodes of each controller of the dream check.
         videos: videos of the agent; 0: none.
-        env_id: Gymnasium id of the environment that the score is taken in, where it is not the one trained in; empty:
-            the same one. The agent's and the random policy's episodes and the videos are played there; the dream check
-            is not, since a dream can only be as good as what it models.
+        env_id: Gymnasium id of the environment of the score, if it is not the training environment; empty: the same
+            one. The agent's and the random policy's episodes and the videos use it; the dream check does not, since a
+            dream can only match the environment it models.
     """
 
     episodes: Count = 100

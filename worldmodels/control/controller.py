@@ -39,7 +39,7 @@ class Controller:
     def build(
         cls, config: ControllerConfig, *, z_dim: int, rnn_dim: int, action: Literal["discrete", "box"], action_dim: int
     ) -> "Controller":
-        """The controller that ``config`` asks for.
+        """The controller that ``config`` specifies.
 
         Args:
             z_dim: Z.
@@ -56,11 +56,11 @@ class Controller:
         return (self.feature_dim + 1) * self.action_dim
 
     def act(self, solutions: Array, features: Array) -> Array:
-        """Encoded actions: one-hot of the largest output, or tanh in [-1, 1]. Takes and gives arrays or tensors.
+        """Encoded actions: one-hot of the largest output, or tanh in [-1, 1]. Accepts and returns arrays or tensors.
 
         Args:
-            solutions: (P, N) float32, one candidate a row.
-            features: (P, R, F) float32, what candidate p sees in its R rollouts.
+            solutions: (P, N) float32, one candidate per row.
+            features: (P, R, F) float32, the features of candidate p in its R rollouts.
 
         Returns:
             (P, R, A) float32.
@@ -68,7 +68,7 @@ class Controller:
         xp = module_of(features)
         weight = solutions[:, : -self.action_dim].reshape(-1, self.feature_dim, self.action_dim)  # (P, F, A)
         bias = solutions[:, -self.action_dim :, None]  # (P, A, 1)
-        # as columns: with so few outputs a product of rows is four times slower
+        # column vectors: with so few outputs a product of row vectors is four times slower
         output = (weight.mT @ features.mT + bias).mT  # (P, R, A), eq. (1): a = W_c [z h] + b_c
         if self.action == "discrete":
             return xp.eye(self.action_dim, dtype=output.dtype, device=output.device)[output.argmax(-1)]
@@ -77,16 +77,16 @@ class Controller:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedController:
-    """What the search found.
+    """The result of the search.
 
     Attributes:
         controller: the shape of C.
-        best: (N,) float32, the search mean that did best in validation.
-        samples: (S, N) float32, S ≤ 16 candidates of the generation that led to it: varied controllers to collect with.
-        validation_return: mean return of ``best`` in the selection that it won; the winner of a selection was also
-            lucky, so this is above what it is worth.
-        lineage: (k, N) float32, the best of the rounds before, oldest first.
-        env_steps: real environment steps that the searches of all rounds so far took, fitness and validation together.
+        best: (N,) float32, the search mean with the best validation return.
+        samples: (S, N) float32, S ≤ 16 candidates of the generation that led to it; varied controllers to collect with.
+        validation_return: mean return of ``best`` in the selection that it won; biased upwards, since the winner of a
+            selection was also lucky.
+        lineage: (k, N) float32, the best of the previous rounds, oldest first.
+        env_steps: real environment steps of the searches of all rounds so far, fitness and validation together.
     """
 
     controller: Controller
@@ -101,7 +101,7 @@ class TrainedController:
         checkpoint.save(path, *self.pack())
 
     def pack(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
-        """It as arrays, and plain values that say what it is."""
+        """Arrays, and plain values that describe them."""
         about = {"kind": KIND, "controller": asdict(self.controller)}
         about |= {"validation_return": self.validation_return, "env_steps": self.env_steps}
         return {name: getattr(self, name) for name in ("best", "samples", "lineage")}, about
@@ -114,10 +114,10 @@ class TrainedController:
 
 
 def load_controller(path: Path) -> TrainedController:
-    """The controller that a search left at ``path``.
+    """The controller stored at ``path``.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or something else.
+        CheckpointError: the file is missing, damaged, or of another kind.
     """
     arrays, about = checkpoint.load(path)
     if about.get("kind") != KIND:

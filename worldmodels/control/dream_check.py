@@ -1,4 +1,4 @@
-"""What the dream says of controllers whose worth in the real environment is known."""
+"""Comparison of controllers' dream returns with their known real returns."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,9 +15,8 @@ class DreamCheck(NamedTuple):
 
     Attributes:
         real, dream: (P,) mean returns.
-        rank_correlation: Spearman's, in [-1, 1]: whether the dream ranks controllers as reality does. 0 where there is
-            no order to compare: fewer than two controllers, or all alike. A controller whose dreams are not finite is
-            left out.
+        rank_correlation: Spearman's, in [-1, 1]: whether the dream ranks controllers as reality does. 0 if undefined:
+            fewer than two controllers, or all returns equal. A controller with a non-finite dream return is excluded.
     """
 
     real: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""What a policy is worth in the real environment."""
+"""Evaluation of a policy in the real environment."""
 
 import copy
 from collections.abc import Sequence
@@ -25,18 +25,18 @@ SPACES = ("observation", "obs_shape", "action", "action_dim", "action_low", "act
 
 
 def scoring_env(env: EnvConfig, config: EvaluateConfig) -> EnvConfig:
-    """The environment that the score is taken in: ``env``, under the id that ``config`` may name."""
+    """The environment of the score: ``env``, with the id that ``config`` may override."""
     return replace(env, id=config.env_id) if config.env_id else env
 
 
 def scoring_spec(env: EnvConfig, config: EvaluateConfig, spec: EnvSpec) -> EnvSpec:
-    """The spec of the environment that the score is taken in.
+    """The spec of the environment of the score.
 
     Args:
         spec: that of ``env``.
 
     Raises:
-        ParamError: it cannot be made, or an agent of ``env`` does not fit its spaces.
+        ParamError: the environment cannot be made, or its spaces do not fit an agent of ``env``.
     """
     if not config.env_id:
         return spec
@@ -58,10 +58,10 @@ def scoring_spec(env: EnvConfig, config: EvaluateConfig, spec: EnvSpec) -> EnvSp
 def evaluate_policy(
     env: EnvConfig, policy: Policy, seeds: Sequence[int], runtime: RuntimeConfig, *, episodes_per_task: int = 10
 ) -> EvalResult:
-    """Play one episode per seed, to its end.
+    """Run one full episode per seed.
 
     Args:
-        episodes_per_task: episodes that one worker plays side by side; the result does not depend on the number of
+        episodes_per_task: episodes that one worker runs as a batch; the result does not depend on the number of
             workers.
     """
     parts = [list(seeds[i : i + episodes_per_task]) for i in range(0, len(seeds), episodes_per_task)]
@@ -77,14 +77,14 @@ def evaluate_policy(
 
 
 def _play(env: EnvConfig, policy: Policy, seeds: list[int]) -> list[Score]:
-    return score(env, copy.deepcopy(policy), seeds)  # it has state, and threads would share it
+    return score(env, copy.deepcopy(policy), seeds)  # a policy has state, and threads would share it
 
 
 def summary(result: EvalResult, solved_return: float | None, *, seed: int = 0) -> dict[str, float | int | bool]:
     """Flat metrics of an evaluation.
 
     Args:
-        solved_return: mean return that counts as solved; None: nobody has said, and ``solved`` is False.
+        solved_return: mean return that counts as solved; None: undefined, and ``solved`` is False.
         seed: of the bootstrap's stream.
 
     Returns:
@@ -110,7 +110,7 @@ def summary(result: EvalResult, solved_return: float | None, *, seed: int = 0) -
 def _mean_interval(returns: NDArray[np.float64], seed: int) -> tuple[float, float]:
     if len(returns) < 2:  # nothing to resample
         return float(returns[0]), float(returns[0])
-    from scipy import stats  # here, because workers import this module, and it takes a second
+    from scipy import stats  # imported late: workers import this module, and scipy.stats takes a second
 
     interval = stats.bootstrap(
         (returns,), np.mean, confidence_level=CONFIDENCE, method="percentile", rng=numpy_rng(seed, "bootstrap")

@@ -1,7 +1,7 @@
-"""What a candidate is worth: its returns in dreams or in the real environment.
+"""Fitness of candidates: their returns in dreams or in the real environment.
 
-Within one call all candidates meet the same starts and the same chance (common random numbers), so that their ranking
-is theirs and not luck's; every ``path`` of a call is another stream.
+Within one call all candidates have the same starts and the same noise (common random numbers), so that their ranking
+does not depend on luck; every ``path`` of a call selects another stream.
 """
 
 from collections.abc import Iterator
@@ -27,12 +27,12 @@ from worldmodels.memory.mdnrnn import MDNRNN
 
 
 class Scores(NamedTuple):
-    """P candidates' rollouts.
+    """The rollouts of P candidates.
 
     Attributes:
-        returns: (P, R) float64, unscaled; not finite where a dream went astray.
+        returns: (P, R) float64, unscaled; not finite where a dream diverged.
         lengths: (P, R) int64, steps.
-        env_steps: steps of the real environment that this took; 0 for dreams.
+        env_steps: number of real environment steps used; 0 for dreams.
     """
 
     returns: NDArray[np.float64]
@@ -44,12 +44,12 @@ class Fitness(Protocol):
     """Scores candidates."""
 
     def __call__(self, solutions: NDArray[np.floating], rollouts: int, role: Role, *path: str | int) -> Scores:
-        """Rollouts of every candidate.
+        """Run rollouts of every candidate.
 
         Args:
             solutions: (P, N).
-            rollouts: R, episodes of each candidate.
-            role: what for; different roles never share a seed.
+            rollouts: R, episodes per candidate.
+            role: purpose of the seeds; different roles never share a seed.
             path: names the call's random numbers, the same for all candidates.
         """
         ...
@@ -59,15 +59,15 @@ class Fitness(Protocol):
 class DreamFitness:
     """Returns in the dream.
 
-    On an accelerator all candidates are one batch; on CPUs the batch is split into fixed parts over the workers, where
-    one thread each beats threads that share a small matrix product.
+    On an accelerator all candidates are one batch; on CPUs the batch is split into fixed parts, one task each, since
+    one thread per worker is faster than threads that share a small matrix product.
 
     Attributes:
         dream: the simulator; its features are the controller's.
         controller: the shape of C.
         runtime: workers.
         seed: the run's.
-        candidates_per_task: candidates that one worker dreams at once.
+        candidates_per_task: candidates in one worker's batch.
     """
 
     dream: Dream
@@ -87,7 +87,7 @@ class DreamFitness:
         if start.device.type != "cpu":
             return self.dream.run(self.controller.act, rows.to(start.device), start, noise)
         dream = partial(_dream, self.dream.memory, self.dream.config, self.controller, start, noise)
-        tasks = [part.clone() for part in rows.split(self.candidates_per_task)]  # a view is sent with all rows
+        tasks = [part.clone() for part in rows.split(self.candidates_per_task)]  # a view is pickled with all rows
         parts = list(run_tasks(dream, tasks, self.runtime, desc="dream"))
         return DreamResult(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -101,14 +101,14 @@ def _dream(
 
 @dataclass(frozen=True, kw_only=True)
 class RealFitness:
-    """Returns in the real environment, played in worker processes.
+    """Returns in the real environment, with episodes run in worker processes.
 
     Attributes:
         env: the environment.
         agent: V, M and C's shape, on the CPU; the candidates are its solutions.
         runtime: workers.
         seed: the run's.
-        episodes_per_task: episodes that one worker plays side by side; what a task holds does not depend on the number
+        episodes_per_task: episodes that one worker runs as a batch; the content of a task does not depend on the number
             of workers.
     """
 
@@ -130,7 +130,7 @@ class RealFitness:
 
     def _tasks(self, solutions: NDArray[np.floating], seeds: list[int]) -> Iterator["_PlayTask"]:
         rows = np.asarray(solutions, np.float32)
-        players = np.repeat(np.arange(len(solutions)), len(seeds))  # (P·R,), candidate by candidate
+        players = np.repeat(np.arange(len(solutions)), len(seeds))  # (P·R,), grouped by candidate
         games = seeds * len(solutions)
         for i in range(0, len(games), self.episodes_per_task):
             part = slice(i, i + self.episodes_per_task)
@@ -138,7 +138,7 @@ class RealFitness:
 
 
 class _PlayTask(NamedTuple):
-    solutions: NDArray[np.float32]  # (n, N), an episode's each
+    solutions: NDArray[np.float32]  # (n, N), one row per episode
     seeds: list[int]
 
 

@@ -1,4 +1,4 @@
-"""The searches that a run of C's evolution plans, and the state that it can be resumed from."""
+"""The sequence of CMA-ES searches in the evolution of C, and its resumable state."""
 
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ Place = Literal["dream", "real"]
 
 @dataclass(frozen=True)
 class Search:
-    """One run of CMA-ES: where it is scored, how long, and what it starts from."""
+    """One run of CMA-ES: its fitness, its number of generations and its start."""
 
     place: Place
     generations: int
@@ -22,7 +22,7 @@ class Search:
 
 
 class Candidate(NamedTuple):
-    """A mean that was validated: its return there, itself (N,), and the generation that led to it (S, N)."""
+    """A validated mean: its validation return, the mean itself (N,), and the generation that led to it (S, N)."""
 
     value: float
     solution: NDArray[np.float64]
@@ -31,11 +31,11 @@ class Candidate(NamedTuple):
 
 @dataclass
 class SearchState:
-    """All that a resumed run needs.
+    """The state that a resumed run needs.
 
     Attributes:
-        search: number of the search that is under way; generation: how many it has made.
-        step: generations that all searches made.
+        search: index of the current search; generation: generations it has completed.
+        step: generations completed by all searches.
         env_steps: real environment steps so far.
         cmaes: None between two searches.
         pool: the best validated means, best first.
@@ -50,7 +50,7 @@ class SearchState:
 
 
 def plan(config: ControllerConfig, *, warm: bool) -> list[Search]:
-    """The searches to make; ``warm``: there is a controller to start from."""
+    """The searches to run; ``warm``: there is a controller to start from."""
     place: Place = "real" if config.fitness == "real" else "dream"
     searches = [Search(place, config.generations, "previous" if warm else "zero")]
     if config.fitness == "both" and config.real_generations:

@@ -1,7 +1,8 @@
-"""Evolving C: searches one after another, validation of their means, and a final among the best of these.
+"""Evolution of C: consecutive searches, validation of their means, and a final among the best of these.
 
-The search's own fitness is no measure: its noise is selected for, and a dream can be exploited. So now and then the
-mean of the search plays fresh validation episodes, and the mean that does best there, not the last one, is the result.
+The search's own fitness is a biased measure: selection favours lucky noise, and a dream can be exploited. So the
+search's mean is validated at intervals on fresh episodes, and the result is the mean with the best validation return,
+not the last one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from worldmodels.control.search import Candidate, Place, Search, SearchState, pl
 from worldmodels.training import Checkpointer, Log, Metrics, TrainingError
 
 MAX_SAMPLES = 16
-DIAGONAL_ABOVE = 2000  # parameters; a full covariance costs 4 s a generation at 10,000
+DIAGONAL_ABOVE = 2000  # parameters; a full covariance costs 4 s per generation at 10,000
 
 
 def train_controller(
@@ -34,14 +35,14 @@ def train_controller(
     scratch: Scratch,
     log: Log,
 ) -> TrainedController:
-    """Evolve C. A run that was killed goes on from ``scratch`` to the same result.
+    """Evolve C. A killed run resumes from ``scratch`` and gives the same result.
 
     Args:
-        fitness: the places where candidates are scored; those that ``config`` names.
+        fitness: the fitness functions by place; those that ``config`` names.
         seed: the run's; ``stream`` names the round.
-        previous: the round before's controller, to start from and to be beaten.
-        log: takes (generations made, metrics): ``fitness_mean``, ``_std`` and ``_best`` over the candidates,
-            ``length_mean``, ``sigma``, ``non_finite``, ``env_steps``; ``validation_mean`` and ``validation_best`` where
+        previous: the previous round's controller: the start of the search and a competitor in the selection.
+        log: takes (generations completed, metrics): ``fitness_mean``, ``_std`` and ``_best`` over the candidates,
+            ``length_mean``, ``sigma``, ``non_finite``, ``env_steps``; ``validation_mean`` and ``validation_best`` when
             a mean was validated, ``final_mean`` at the end.
 
     Raises:
@@ -101,7 +102,7 @@ class _Run:
         start = np.zeros(self.controller.num_params)
         if search.start == "previous" and self.previous is not None:
             start = self.previous.best.astype(np.float64)
-            self._record(self._validate(start, self.previous.samples.astype(np.float64)))  # to be beaten
+            self._record(self._validate(start, self.previous.samples.astype(np.float64)))  # competes in the selection
         elif search.start == "best":
             start = self.state.pool[0].solution
         return CMAES(
@@ -113,13 +114,13 @@ class _Run:
         )
 
     def _validate(self, mean: NDArray[np.float64], samples: NDArray[np.float64]) -> Metrics:
-        """Let the search's mean play; keep it if it is among the best so far."""
+        """Validate the search's mean; keep it if it is among the best so far."""
         state = self.state
         scores = self._score(mean[None], self.config.validation_rollouts, "search", state.search, state.generation)
         value = _worth(scores)[0]
         pool = sorted(
             [*state.pool, Candidate(value, mean, samples)], key=lambda candidate: -candidate.value
-        )  # stable: first come
+        )  # stable sort: of equal returns the earlier stays first
         state.pool = pool[: self.config.finalists]
         return {"validation_mean": value, "validation_best": state.pool[0].value}
 
@@ -130,14 +131,14 @@ class _Run:
         return scores
 
     def _final(self) -> Candidate:
-        """The best of the pool on seeds that none of them was chosen by."""
+        """Select the best of the pool on seeds that were not used to select any of them."""
         pool = self.state.pool
         if len(pool) == 1:
             return pool[0]
         scores = self._score(np.stack([candidate.solution for candidate in pool]), self.config.final_rollouts, "final")
         worth = _worth(scores)
         winner = int(np.argmax(worth))
-        self.state.step += 1  # a record of its own
+        self.state.step += 1  # a log record of its own
         self._record({"final_mean": worth[winner]})
         return pool[winner]._replace(value=worth[winner])
 
@@ -159,7 +160,7 @@ class _Run:
 
 
 def _worth(scores: Scores) -> list[float]:
-    """Mean return of each candidate; nothing is worse than one whose dreams went astray."""
+    """Mean return of each candidate; -inf if one of its dreams diverged."""
     means = scores.returns.mean(axis=1)
     return np.where(np.isfinite(means), means, -np.inf).tolist()
 

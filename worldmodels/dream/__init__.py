@@ -1,4 +1,4 @@
-"""The learned world: many dreams at once for the search.
+"""The learned environment: batched dreams for the search.
 
-One dream as a Gymnasium environment is ``worldmodels.dream.env.DreamEnv``; the rest does without Gymnasium.
+``worldmodels.dream.env.DreamEnv`` is one dream as a Gymnasium environment; the other modules do not need Gymnasium.
 """

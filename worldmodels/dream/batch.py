@@ -1,4 +1,4 @@
-"""The bookkeeping of a batch of dreams: which are running, and what each has returned so far."""
+"""Bookkeeping of a batch of dreams: which are running, and the return of each so far."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,9 @@ from worldmodels.memory.mdnrnn import RNNState
 
 
 class DreamBatch:
-    """Which dream each row (E, B) of the batch is, and the returns of all dreams.
+    """The dream of each row (E, B) of the batch, and the returns of all dreams.
 
-    Dreams are numbered p · R + r. Number P · R marks rows that only pad the rectangle; they are not recorded.
+    Dreams are numbered p · R + r. Number P · R marks padding rows; they are not recorded.
     """
 
     def __init__(self, candidates: int, rollouts: int, ensemble_size: int, device: torch.device) -> None:
@@ -27,12 +27,12 @@ class DreamBatch:
         self._alive[-1] = False
 
     def compact(self, state: DreamState) -> DreamState:
-        """Drop the rows whose dreams have ended, as far as all members can."""
+        """Drop the rows of ended dreams. All members keep the same number of rows, so some ended ones may remain."""
         alive = self._alive[self.index]  # (E, B)
         batch = int(alive.sum(1).max())
         if batch == alive.shape[1]:
             return state
-        kept = alive.byte().argsort(dim=1, descending=True, stable=True)[:, :batch]  # (E, B'), the living first
+        kept = alive.byte().argsort(dim=1, descending=True, stable=True)[:, :batch]  # (E, B'), running dreams first
         self.index, self.rollout = self.index.gather(1, kept), self.rollout.gather(1, kept)
         member = torch.arange(len(kept), device=kept.device)[:, None]  # (E, 1)
         controller_rnn = state.controller_rnn and _pick(state.controller_rnn, member, kept)
@@ -43,7 +43,7 @@ class DreamBatch:
         return values.flatten(0, 1)[self.index.clamp(max=self.dreams - 1)]
 
     def record(self, reward: Tensor, terminated: Tensor) -> None:
-        """Add a step's reward (E, B) to the dreams that have not ended, and end those that terminated (E, B)."""
+        """Add a step's reward (E, B) to the dreams that are running, and end those that terminated (E, B)."""
         index = self.index.flatten()
         alive = self._alive[index]
         self._returns.index_add_(0, index, reward.flatten().where(alive, 0.0))
@@ -51,7 +51,7 @@ class DreamBatch:
         self._alive.index_copy_(0, index, alive & ~terminated.flatten())
 
     def result(self) -> DreamResult:
-        """All dreams, as they stand."""
+        """The results of all dreams so far."""
         columns = (self._returns, self._lengths, ~self._alive)
         return DreamResult(*(column[:-1].view(self._shape) for column in columns))
 

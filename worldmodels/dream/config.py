@@ -1,4 +1,4 @@
-"""The settings of dreams."""
+"""Settings of dreams."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from worldmodels.common.params import Count, NonNegative, Positive, Precision, s
 
 @settings
 class DreamConfig:
-    """How dreams are dreamt.
+    """Settings of dreams.
 
     Attributes:
         horizon: steps after which a dream is truncated.
@@ -15,12 +15,12 @@ class DreamConfig:
         starts: dreams start at recorded episode starts, or at any recorded state.
         end_on_leaving: a dream that leaves the range of the data terminates there.
         range_margin: how far beyond the data's range a dream may go, in units of that range, per dimension.
-        precision: of M's matrix products (``worldmodels.common.device``). ``bfloat16`` is up to twice as fast where the
-            hardware has it; the cell state and z stay float32, yet z strays from the other precision's by half a
+        precision: of M's matrix products (``worldmodels.common.device``). ``bfloat16`` is up to twice as fast with
+            hardware support; the cell state and z stay float32, but z deviates from the float32 result by half a
             percent of a step.
-        compile: let torch.compile fuse a step. It takes each worker ten seconds at its start and needs a C++
-            compiler on CPUs; it pays in bfloat16 and in searches of an hour.
-        max_batch: most dreams at once, though never less than one candidate's; more are done in turn.
+        compile: fuse a step with torch.compile. Compilation takes each worker ten seconds at its start and needs a C++
+            compiler on CPUs; it is worthwhile in bfloat16 and in searches of an hour.
+        max_batch: maximum number of concurrent dreams, but at least one candidate's; the others run in further batches.
     """
 
     horizon: Count = 1000

@@ -1,4 +1,4 @@
-"""One dream at a time behind Gymnasium's interface, for any learner that knows it."""
+"""One dream with Gymnasium's interface, for any compatible learning algorithm."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +13,13 @@ from worldmodels.dream.state import DreamState
 
 
 class DreamEnv(gym.Env[NDArray[np.float32], Any]):
-    """A dream as an environment: terminated as M has it, truncated at the horizon.
+    """A dream as an environment: terminated as M predicts, truncated at the horizon.
 
-    Each episode starts at a recorded state and is dreamt by one member of the ensemble, drawn at reset. Observations
+    Each episode starts at a recorded state and is simulated by one member of the ensemble, drawn at reset. Observations
     are the dream's features (F,) float32: [z, h] or z.
 
     Args:
-        dream: the simulator; its horizon, temperature and features hold.
+        dream: the simulator; its horizon, temperature and features apply.
         action_space: the real environment's.
         encode_action: the real environment's action as (A,) float32 (``EnvSpec.encode_action``).
     """
@@ -42,7 +42,7 @@ class DreamEnv(gym.Env[NDArray[np.float32], Any]):
         generator = torch.Generator().manual_seed(int(self.np_random.integers(2**63)))
         self._member = int(self.np_random.integers(self._dream.ensemble_size))
         start, self._noise = self._dream.draw(1, generator)
-        # each member dreams a dream of its own from here, with the same actions; one of them is shown
+        # Every member simulates its own dream from here, with the same actions; only one of them is returned.
         self._state = self._dream.reset(start.expand(self._dream.ensemble_size, 1, -1))
         self._t = 0
         return self._observe(self._state), {}

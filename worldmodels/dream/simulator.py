@@ -1,8 +1,8 @@
-"""The learned world as a batched simulator: every rollout of every candidate is one row of one batch.
+"""The learned environment as a batched simulator: every rollout of every candidate is one row of one batch.
 
-A dream obeys the alignment law of ``worldmodels.records``: from z[t] and action[t] the memory M predicts reward[t],
-terminated[t] and z[t+1]. Dream (p, r) of candidate p and rollout r is dreamt by ensemble member r mod E, so the batch
-is (E, B) with B = P · ceil(R / E); make R a multiple of E, or rows are wasted.
+A dream follows the alignment of ``worldmodels.records``: from z[t] and action[t] the memory M predicts reward[t],
+terminated[t] and z[t+1]. Dream (p, r) of candidate p and rollout r is simulated by ensemble member r mod E, so the
+batch is (E, B) with B = P · ceil(R / E); if R is not a multiple of E, rows are wasted.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from worldmodels.memory.mdnrnn import MDNRNN, RNNState
 Act = Callable[[Tensor, Tensor], Tensor]
 """(solutions (P, N), features (P, R, F)) → encoded actions (P, R, A)."""
 
-COMPACT_EVERY = 16  # steps between two looks for dreams that have ended; a look waits for an accelerator
+COMPACT_EVERY = 16  # steps between two checks for ended dreams; each check synchronises with the accelerator
 
 
 class Dream:
@@ -29,9 +29,9 @@ class Dream:
 
     Args:
         memory: M; its device is the simulator's.
-        starts: recorded starts; None where ``run`` is given them (a worker, to whom no recordings are sent).
+        starts: recorded starts; None if ``run`` is given them (in a worker process, which gets no recordings).
         config: horizon, temperature, …
-        features: what the controller sees: ``zh`` is [z, h of member 0], ``z`` is z alone.
+        features: inputs of the controller: ``zh`` is [z, h of member 0], ``z`` is z alone.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Dream:
         self._step = torch.compile(self.step, dynamic=True) if config.compile else self.step
 
     def draw(self, rollouts: int, generator: torch.Generator) -> tuple[Tensor, Noise]:
-        """All that chance decides in ``rollouts`` dreams: starts (R, Z), and noise of leading shape (horizon, R)."""
+        """All random numbers of ``rollouts`` dreams: starts (R, Z), and noise of leading shape (horizon, R)."""
         if self._starts is None:
             raise ValueError("this dream was made without starts; give them to run")
         start = self._starts.draw(rollouts, generator)
@@ -63,13 +63,13 @@ class Dream:
         return DreamState(z, rnn, rnn if self._sees_h and self.ensemble_size > 1 else None)
 
     def features(self, state: DreamState) -> Tensor:
-        """What the controller sees, (E, B, F)."""
+        """The controller's inputs, (E, B, F)."""
         if not self._sees_h:
             return state.z
         return torch.cat([state.z, (state.controller_rnn or state.rnn).h], dim=-1)
 
     def step(self, state: DreamState, action: Tensor, noise: Noise) -> tuple[DreamState, Tensor, Tensor]:
-        """One step of every dream: the paper's P(z[t+1] | a[t], z[t], h[t]) at temperature τ, and what it pays.
+        """One step of every dream: the paper's P(z[t+1] | a[t], z[t], h[t]) at temperature τ, and its reward.
 
         Args:
             action: (E, B, A), encoded.
@@ -83,7 +83,7 @@ class Dream:
         z = self.memory.sample(output, state.z, noise.uniform, noise.normal, self.config.temperature)
         terminated = noise.end < output.terminated_logit.sigmoid()
         if self.config.end_on_leaving:
-            terminated = terminated | ~((z >= self._low) & (z <= self._high)).all(-1)  # NaN has left, too
+            terminated = terminated | ~((z >= self._low) & (z <= self._high)).all(-1)  # NaN counts as outside
         reward = torch.where(terminated, self.memory.terminal_reward(output), self.memory.step_reward(output))
         return DreamState(z, output.state, controller_rnn), reward, terminated
 
@@ -96,13 +96,13 @@ class Dream:
         return RNNState(after.h.view_as(before.h), after.c.view_as(before.c))
 
     def returns(self, act: Act, solutions: Tensor, rollouts: int, generator: torch.Generator) -> DreamResult:
-        """Dream ``rollouts`` dreams with each candidate, all with the same starts and noise.
+        """Run ``rollouts`` dreams with each candidate, all with the same starts and noise.
 
         Args:
             act: the controller.
-            solutions: (P, N), one candidate's parameters a row, on the memory's device.
+            solutions: (P, N), one candidate's parameters per row, on the memory's device.
             rollouts: R.
-            generator: on any device; what it draws does not depend on ``solutions``.
+            generator: on any device; the numbers it draws do not depend on ``solutions``.
         """
         return self.run(act, solutions, *self.draw(rollouts, generator))
 
@@ -130,7 +130,7 @@ class Dream:
 
 
 def _range(low: Tensor, high: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-    """The box (Z,), (Z,) that a dream may not leave. A dimension that never varied says nothing of its range."""
+    """The box (Z,), (Z,) that a dream may not leave; unbounded in dimensions that are constant in the data."""
     span = high - low
     room = torch.where((span > 0) & span.isfinite(), margin * span, torch.inf)
     return low - room, high + room

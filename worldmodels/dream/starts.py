@@ -1,4 +1,4 @@
-"""Where dreams begin: at states that were recorded in the real environment."""
+"""Initial states of dreams: states recorded in the real environment."""
 
 from typing import Literal
 
@@ -12,12 +12,12 @@ from worldmodels.vision.latents import LatentStore
 
 
 class Starts:
-    """Recorded states to start from. Latents stay memory-mapped; only the states drawn are read.
+    """Recorded initial states. Latents stay memory-mapped; only the drawn states are read.
 
     Args:
         store: the encoded episodes.
-        kind: ``episode``: the first observation of an episode, each episode as likely; ``any``: any observation
-            that an action followed, each as likely. The RNN state starts at zero either way.
+        kind: ``episode``: the first observation of an episode, uniform over episodes; ``any``: any observation that an
+            action followed, uniform over observations. The RNN state starts at zero in both cases.
     """
 
     def __init__(self, store: LatentStore, kind: Literal["episode", "any"] = "episode") -> None:
@@ -39,4 +39,4 @@ class Starts:
         if self._kind == "episode":
             return store.obs_offset[picked]
         episode = store.step_offset.searchsorted(picked, side="right") - 1
-        return picked + episode  # an episode has one observation more than steps
+        return picked + episode  # an episode has one more observation than steps

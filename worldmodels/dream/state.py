@@ -1,4 +1,4 @@
-"""The records of the dream: what chance decides, where dreams are, and what came of them."""
+"""Data types of the dream: its noise, its state between steps, and its results."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from worldmodels.memory.mdnrnn import RNNState
 
 
 class Noise(NamedTuple):
-    """All that chance decides in the steps of dreams.
+    """All random numbers of the steps of dreams.
 
     Attributes:
-        uniform: (…, Z) in [0, 1): picks the mixture's component, or the value of a binary dimension.
-        normal: (…, Z) standard normal: where in that component.
+        uniform: (…, Z) in [0, 1): selects the mixture's component, or the value of a binary dimension.
+        normal: (…, Z) standard normal: the draw within that component.
         end: (…) in [0, 1): whether the dream terminates.
     """
 
@@ -38,14 +38,13 @@ class Noise(NamedTuple):
 
 
 class DreamState(NamedTuple):
-    """Where dreams are between two steps.
+    """State of dreams between two steps.
 
     Attributes:
         z: (E, B, Z).
-        rnn: (E, B, D), every dream's own member's.
+        rnn: (E, B, D), the state of each dream's own member.
         controller_rnn: (E, B, D): member 0's state after the same steps, which C reads, in the dream and in reality:
-            the hidden units of different members mean different things. None where C does not read h, or there is
-            only member 0.
+            hidden units of different members are not comparable. None if C does not read h, or there is only member 0.
     """
 
     z: Tensor
@@ -54,7 +53,7 @@ class DreamState(NamedTuple):
 
 
 class DreamResult(NamedTuple):
-    """What came of P · R dreams.
+    """Results of P · R dreams.
 
     Attributes:
         returns: (P, R) float32, sum of unscaled rewards.

@@ -1,1 +1,1 @@
-"""The real world: Gymnasium environments, preprocessing, policies, rollouts and the store of episodes."""
+"""The real environment: Gymnasium environments, preprocessing, policies, rollouts and the store of episodes."""

@@ -1,9 +1,9 @@
-"""CarRacing-v3 drawn twice as fast, pixel for pixel the same.
+"""CarRacing-v3 with twice the drawing speed and identical pixels.
 
 The stock environment spends 97 % of a step drawing: it transforms some 800 polygons in Python, of which about 35 are
-visible, loads its font and makes its 1000×800 surface anew for every frame. Here all polygons are transformed at once,
-those off the screen are left out, and what does not change is kept. Importing this module registers the environment
-as ``worldmodels/CarRacing-v3``.
+visible, and for every frame loads its font and creates its 1000×800 surface again. Here all polygons are transformed at
+once, those off the screen are skipped, and whatever does not change is cached. Importing this module registers the
+environment as ``worldmodels/CarRacing-v3``.
 """
 
 import math
@@ -28,7 +28,7 @@ from gymnasium.envs.box2d.car_racing import (
 from numpy.typing import NDArray
 from pygame import gfxdraw
 
-RETURN_CENTRE = (60, WINDOW_H - WINDOW_H * 2.5 / 40.0)  # where the return is written, in pixels of the screen
+RETURN_CENTRE = (60, WINDOW_H - WINDOW_H * 2.5 / 40.0)  # position of the return's text, in pixels of the screen
 
 _SIZES = {"state_pixels": (STATE_W, STATE_H), "rgb_array": (VIDEO_W, VIDEO_H)}
 _REACH = math.hypot(WINDOW_W / 2, WINDOW_H * 3 / 4)  # pixels from the car to the farthest corner of the screen
@@ -44,7 +44,7 @@ _GRASS = [_square(GRASS_DIM * x, GRASS_DIM * y, GRASS_DIM) for x in range(-20, 2
 
 
 class FastCarRacing(CarRacing):
-    """``CarRacing`` with the same spaces, dynamics, rewards and pixels; only the time it takes to draw differs."""
+    """``CarRacing`` with the same spaces, dynamics, rewards and pixels; only the drawing time differs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,7 +54,7 @@ class FastCarRacing(CarRacing):
 
     def _create_track(self) -> bool:
         made = bool(super()._create_track())
-        if made:  # (2, 4, polygons), in the order in which they are drawn: the grass, then the road with its borders
+        if made:  # (2, 4, polygons), in drawing order: the grass, then the road with its borders
             self._corners = np.ascontiguousarray(np.array(_GRASS + [corners for corners, _ in self.road_poly]).T)
         return made
 
@@ -78,7 +78,7 @@ class FastCarRacing(CarRacing):
         return self._create_image_array(self.surf, _SIZES[mode])
 
     def _zoom(self) -> float:
-        """Screen pixels per unit: the first second shows less and less of the world."""
+        """Screen pixels per unit; it rises during the first second (the opening zoom)."""
         return 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
 
     def _render_road(self, zoom: float, translation: tuple[float, float], angle: float) -> None:
@@ -89,7 +89,7 @@ class FastCarRacing(CarRacing):
         seen = ((high >= -_MARGIN) & (low <= [[WINDOW_W + _MARGIN], [WINDOW_H + _MARGIN]])).all(axis=0)
         grass_colour = [int(c) for c in self.grass_color]
         for i, points in zip(np.flatnonzero(seen).tolist(), pixels.T[seen].tolist(), strict=True):
-            road = i - len(_GRASS)  # colours are read anew: the contact listener changes a tile's in place
+            road = i - len(_GRASS)  # colours are read again: the contact listener changes a tile's in place
             colour = [int(c) for c in self.road_poly[road][1]] if road >= 0 else grass_colour
             _draw(self.surf, points, colour)
 
@@ -123,15 +123,15 @@ def _draw(surface: pygame.Surface, points: list, colour: list[int]) -> None:
 
 
 def _flip(source: pygame.Surface, target: pygame.Surface) -> None:
-    """``pygame.transform.flip`` upside down into a surface that is there already."""
+    """``pygame.transform.flip`` upside down into an existing surface."""
     np.copyto(pygame.surfarray.pixels2d(target), pygame.surfarray.pixels2d(source)[:, ::-1])
 
 
 def _to_pixels(points: NDArray, zoom: float, translation: tuple[float, float], angle: float) -> NDArray[np.int64]:
     """World coordinates (2, …), x and y, as pixels, rounded towards zero as pygame does.
 
-    The operations and their order are those of ``Vector2.rotate_rad`` and of the stock environment: the result is the
-    same to the last bit.
+    The operations and their order are those of ``Vector2.rotate_rad`` and of the stock environment, so the result is
+    bit-identical.
     """
     cos, sin = pygame.math.Vector2((1, 0)).rotate_rad(angle)  # pygame's own, exact at right angles
     x, y = points

@@ -1,9 +1,9 @@
-"""CarRacing-v3 drawn at a small fraction of the cost, and not to the same bits: for training and dreaming.
+"""CarRacing-v3 with approximate drawing at a small fraction of the cost, for training and dreaming.
 
-Dynamics, rewards and ends are the stock environment's. The observation shows the same things at the same places, drawn
+Dynamics, rewards and ends are the stock environment's. Observations show the same objects at the same positions, drawn
 another way: the ground is painted once per track, and a step's view of it is one affine warp; the car is drawn enlarged
-on its few pixels and reduced again. Scores belong to the stock pictures (``evaluate.env_id``), and so does what people
-look at: ``render()`` is that of ``FastCarRacing``. Importing this module registers the environment as
+on the few pixels it covers and reduced again. Pixels are not bit-identical, so scores are measured with stock frames
+(``evaluate.env_id``), and ``render()`` is that of ``FastCarRacing``. Importing this module registers the environment as
 ``worldmodels/CarRacingLowCost-v3``.
 """
 
@@ -34,16 +34,16 @@ from numpy.typing import NDArray
 from worldmodels.environment.carracing import RETURN_CENTRE, FastCarRacing
 from worldmodels.environment.ground import Ground
 
-_MIDDLE = (STATE_W / 2, STATE_H * 3 / 4)  # where the car is in the frame, in pixels
-_DARKER = np.full((STATE_H, STATE_W, 3), 2, np.uint8)  # what pygame's smoothscale rounds away from every colour
-_SHIFT = 4  # bits of a pixel's fraction in OpenCV's coordinates
+_MIDDLE = (STATE_W / 2, STATE_H * 3 / 4)  # position of the car in the frame, in pixels
+_DARKER = np.full((STATE_H, STATE_W, 3), 2, np.uint8)  # pygame's smoothscale rounds every colour down by this much
+_SHIFT = 4  # fractional bits of a pixel in OpenCV's coordinates
 
-_CAR = (8, 12)  # the pixels around its middle that the car may touch, width and height
-_RED = (204, 0, 0)  # Car's own (0.8, 0, 0)
-_CAR_FINE = 8  # they are drawn so many times larger, then reduced
+_CAR = (8, 12)  # pixels around its middle that the car may cover, width and height
+_RED = (204, 0, 0)  # the colour of Car, (0.8, 0, 0)
+_CAR_FINE = 8  # the car's pixels are drawn enlarged by this factor, then reduced
 
 _PANEL = STATE_H * 7 // 8  # the first row of the dashboard
-_PANEL_FINE = 4  # it is drawn so many times larger, then reduced
+_PANEL_FINE = 4  # it is drawn enlarged by this factor, then reduced
 _LABEL = (12, STATE_H - _PANEL)  # the return at its left end: width and height in the frame, and on the screen
 _LABEL_SCREEN = (125, 100)
 
@@ -57,7 +57,7 @@ _WHEEL = _complex([(-WHEEL_W, WHEEL_R), (WHEEL_W, WHEEL_R), (WHEEL_W, -WHEEL_R),
 
 
 class LowCostCarRacing(FastCarRacing):
-    """``CarRacing`` with the same spaces, dynamics and rewards, whose observations are drawn cheaply."""
+    """``CarRacing`` with the same spaces, dynamics and rewards, and cheaply drawn observations."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -75,7 +75,7 @@ class LowCostCarRacing(FastCarRacing):
         return made
 
     def _share_colours(self) -> NDArray[np.float64]:
-        """(P, 3) colours of the road's polygons; when the contact listener changes a tile's in place, it is here."""
+        """(P, 3) colours of the road's polygons, in memory shared with the tiles: in-place changes appear here."""
         colours = np.array([colour for _, colour in self.road_poly], np.float64)
         tiles: Iterator[Any] = iter(self.road or [])
         for i, (corners, colour) in enumerate(self.road_poly):
@@ -131,7 +131,7 @@ class LowCostCarRacing(FastCarRacing):
 def _shapes(car: Car) -> Iterator[tuple[list[complex], tuple[int, ...]]]:
     """The car's polygons and their colours, in the order in which ``Car.draw`` draws them.
 
-    Points are x + iy in units, as seen from the hull, which always stands upright in the frame.
+    Points are x + iy in units, relative to the hull, which is always upright in the frame.
     """
     place, back = complex(*car.hull.position), cmath.rect(1, -car.hull.angle)
     for wheel in car.wheels:
@@ -143,7 +143,7 @@ def _shapes(car: Car) -> Iterator[tuple[list[complex], tuple[int, ...]]]:
 
 
 def _mark(phase: float) -> list[complex]:
-    """The light stripe by which one sees a wheel roll, ``phase`` radians on; empty while it is underneath."""
+    """The light stripe that shows a wheel's rotation, at angle ``phase`` in radians; empty while it is underneath."""
     edges = phase, phase + 1.2
     below = [math.sin(edge) > 0 for edge in edges]
     if all(below):

@@ -1,4 +1,4 @@
-"""Collecting a round of episodes in worker processes: one task, one shard."""
+"""Collection of a round of episodes in worker processes: one task, one shard."""
 
 import copy
 import shutil
@@ -23,13 +23,13 @@ from worldmodels.records import Episode
 
 
 class _Task(NamedTuple):
-    players: list[int]  # which of the policies plays each seed
+    players: list[int]  # index of the policy of each seed
     seeds: list[int]
     path: Path
 
 
 def mix(policies: Sequence[Policy], shares: Sequence[float], count: int, seed: int) -> list[Policy]:
-    """``count`` policies, of each the share given, to the nearest whole episode, in an order drawn from ``seed``.
+    """``count`` policies in the given shares, rounded to whole episodes, in an order drawn from ``seed``.
 
     Args:
         shares: one per policy, of sum 1.
@@ -50,17 +50,17 @@ def collect(
     previous: Path | None,
     scratch: Scratch,
 ) -> dict[str, Any]:
-    """Play the episode of ``seeds[i]`` with ``policies[i]`` and put all of them into ``folder``.
+    """Run the episode of ``seeds[i]`` with ``policies[i]`` and write all episodes to ``folder``.
 
-    The bytes depend neither on the number of workers nor on having been killed: whole shards wait in
-    ``scratch.folder`` and are not collected again, and ``folder`` appears in one move with its manifest in it.
-    Policies that are the same object act on a batch of their episodes. Workers write the shards themselves: where they
-    are on several machines, ``scratch.folder`` has to be on a file system that these share.
+    The bytes depend neither on the number of workers nor on interruptions: complete shards are kept in
+    ``scratch.folder`` and not collected again, and ``folder`` appears in one move, with its manifest in it. Policies
+    that are the same object act on a batch of their episodes. Workers write the shards themselves: on several machines,
+    ``scratch.folder`` must be on a file system that they share.
 
     Args:
-        policies: one per seed; empty with empty ``seeds``, which make a round without data.
-        folder: the round's; its name is the round's name. Replaced if it is there.
-        previous: folder of the round before, a sibling.
+        policies: one per seed; empty with empty ``seeds``, which create a round without data.
+        folder: the round's; its name is the round's name. Replaced if it exists.
+        previous: folder of the previous round, a sibling.
 
     Returns:
         The manifest (``write_manifest``).
@@ -70,7 +70,7 @@ def collect(
         ParamError: the environment cannot be made.
     """
     spec = spec_of(env_config)
-    made = scratch.folder.resolve() / "shards"  # a cluster's worker has a working folder of its own
+    made = scratch.folder.resolve() / "shards"  # absolute: a cluster's worker has another working folder
     made.mkdir(parents=True, exist_ok=True)
     _sweep(made)
     players = {id(policy): policy for policy in policies}
@@ -98,21 +98,21 @@ def _tasks(size: int, players: list[int], seeds: list[int], folder: Path) -> lis
 
 
 def _collect_shard(env: EnvConfig, config: CollectConfig, policies: list[Policy], task: _Task) -> int:
-    """Play one task's episodes into its shard; returns their steps."""
+    """Write one task's episodes to its shard; returns their number of steps."""
     write_shard(task.path, _played(env, config, policies, task))
     return int(read_field(task.path, "length").sum())
 
 
 def _played(env: EnvConfig, config: CollectConfig, policies: list[Policy], task: _Task) -> Iterator[Episode]:
     for player in dict.fromkeys(task.players):
-        policy = copy.deepcopy(policies[player])  # it has state, and threads share what is not copied
+        policy = copy.deepcopy(policies[player])  # a policy has state, and threads would share it
         seeds = [seed for seed, other in zip(task.seeds, task.players, strict=True) if other == player]
         for i in range(0, len(seeds), config.envs_per_task):
             yield from rollout(env, policy, seeds[i : i + config.envs_per_task], config.max_steps)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove half-written shards, which a kill leaves behind, or a worker that has outlived its killed parent."""
+    """Remove partial shards, left by a kill or by a worker that outlived its killed parent."""
     for half in folder.glob(".*"):
         half.unlink(missing_ok=True)
 

@@ -8,19 +8,18 @@ from worldmodels.common.params import Count, Fraction, Natural, settings
 
 @settings
 class EnvConfig:
-    """One environment and how it is shown to the models. It holds in evaluation too, where ``evaluate.env_id`` may name
-    another id.
+    """One environment and its preprocessing. Also used in evaluation, where ``evaluate.env_id`` may override the id.
 
     Attributes:
-        id: a Gymnasium id; ``module:Id-v0`` imports ``module`` first, for environments of one's own.
+        id: a Gymnasium id; ``module:Id-v0`` imports ``module`` first, for user-defined environments.
         kwargs: passed to ``gymnasium.make`` (``continuous``, ``repeat_action_probability``, …).
         max_steps: steps after which an episode is truncated; 0 is the environment's own limit.
         frame_skip: times an action is repeated within one step; rewards are summed.
-        max_pool: show the pixel-wise maximum of the last two frames of a step (Atari draws some things every other
-            frame).
-        noop_max: up to that many idle frames after a reset, drawn from the reset's seed (Atari's random starts).
+        max_pool: observe the pixel-wise maximum of the last two frames of a step (Atari draws some objects only every
+            other frame).
+        noop_max: maximum number of idle frames after a reset, drawn from the reset's seed (Atari's random starts).
         crop: top, bottom, left, right of the part of a frame that is kept, in pixels; empty is the whole frame.
-        skip_start: idle frames after a reset that are not shown (CarRacing's zoom).
+        skip_start: idle frames after a reset that are not observed (CarRacing's zoom).
         pixels: take frames from ``render()`` instead of the environment's observation.
         solved_return: mean return that counts as solved; None is the environment's own ``reward_threshold``.
     """
@@ -55,19 +54,20 @@ def _check_crop(crop: list[int]) -> None:
 
 @settings
 class CollectConfig:
-    """How a round's episodes are collected.
+    """Collection of a round's episodes.
 
     Attributes:
         random_episodes: episodes of a round that has no controller yet.
         controller_episodes: episodes of a round that has one.
         random_policy: ``uniform``, or ``brownian`` for temporally correlated actions.
-        random_fraction: share of a controller's round that the random policy plays all the same.
+        random_fraction: share of random-policy episodes in a round that has a controller.
         sample_fraction: share of the controller's episodes played by samples of the search distribution.
-        exploration: how much the controller's actions are disturbed: probability of a random action (discrete), or
-            standard deviation of the noise in encoded units (box).
+        exploration: noise on the controller's actions: probability of a random action (discrete), or standard deviation
+            of the noise in encoded units (box).
         max_steps: steps after which a collected episode is truncated; 0 for the environment's own limit.
         episodes_per_shard: episodes in a file, and in a worker's task.
-        envs_per_task: episodes played together, so that the networks act on a batch. Sets the memory a worker needs.
+        envs_per_task: environments that run together, so that the networks act on a batch. Determines the memory per
+            worker.
     """
 
     random_episodes: Count = 100

@@ -1,4 +1,4 @@
-"""What an environment has to be, found out by making it: its spec, or one line that says what is not supported."""
+"""Check that an environment is supported, by making it: its spec, or a one-line error."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def spec_of(config: EnvConfig) -> EnvSpec:
     """
     env = make_env(config)
     try:
-        env.reset(seed=0)  # a crop that does not fit a rendered frame shows here, not in a worker
+        env.reset(seed=0)  # a crop that does not fit a rendered frame fails here, not in a worker
         return EnvSpec(
             id=config.id,
             **_observation(env.observation_space),

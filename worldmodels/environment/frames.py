@@ -1,4 +1,4 @@
-"""Frames for training V: whole compressed chunks in shuffled order, so that decoding is fast and memory bounded."""
+"""Frame loader for training V: reads whole compressed chunks in shuffled order, for fast decoding in bounded memory."""
 
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
@@ -26,7 +26,7 @@ _MEAN_CHUNKS = 256
 
 
 class _Chunk(NamedTuple):
-    """Where a chunk's frames are, and which of them are wanted."""
+    """Position of a chunk's frames, and which of them are used."""
 
     path: Path
     start: int
@@ -36,11 +36,11 @@ class _Chunk(NamedTuple):
 class FrameLoader:
     """Batches of uint8 frames (B, 64, 64, 3) from a store of pixel episodes, split by episode.
 
-    An epoch gives every training frame once. Chunks of 32 consecutive frames are read in shuffled order, and
-    ``buffer_chunks`` of them at a time are shuffled together, frame by frame: the memory it needs is theirs
-    (256 chunks: 100 MB). The order depends on the seed and the epoch
-    alone, so an epoch can be entered at any batch. On an accelerator that has room for all training frames they are
-    decoded once and stay there: the same batches, as tensors in its memory.
+    An epoch yields every training frame once. Chunks of 32 consecutive frames are read in shuffled order, and
+    ``buffer_chunks`` of them at a time are shuffled together, frame by frame; this buffer determines the memory used
+    (256 chunks: 100 MB). The order depends only on the seed and the epoch, so an epoch can be resumed at any batch. On
+    an accelerator with room for all training frames they are decoded once and kept there: the same batches, as tensors
+    in its memory.
 
     Attributes:
         batches_per_epoch: the last one may be short.
@@ -66,7 +66,7 @@ class FrameLoader:
         self._device = device if device and has_room(self.frames * prod(FRAME_SHAPE), device) else None
 
     def train_batches(self, epoch: int, start: int = 0) -> Iterator[Frames]:
-        """The batches of an epoch from number ``start`` on: the same as if the earlier ones had been taken."""
+        """The batches of an epoch from number ``start`` on, identical to those of a full epoch."""
         return _joined(self._shuffled(epoch, start * self._batch_size), self._batch_size)
 
     def validation_batches(self) -> Iterator[NDArray[np.uint8]]:
@@ -94,7 +94,7 @@ class FrameLoader:
         for buffer in range(0, len(order), self._buffer_chunks):
             chunks = [self._train[i] for i in order[buffer : buffer + self._buffer_chunks]]
             end = first + sum(len(chunk.rows) for chunk in chunks)
-            if end > start:  # a buffer that is skipped whole is not decoded
+            if end > start:  # a buffer that is skipped as a whole is not decoded
                 frames = reader.read(chunks)
                 within = numpy_rng(self._seed, "frames", epoch, buffer).permutation(end - first)
                 cuts = [max(start, first), *range((max(start, first) // size + 1) * size, end, size), end]
@@ -104,15 +104,14 @@ class FrameLoader:
 
 
 class _Reader:
-    """Reads chunks, ``capacity`` of them at a time, into memory that is allocated once: page faults cost more than
-    decompression."""
+    """Reads ``capacity`` chunks at a time into memory allocated once: page faults cost more than decompression."""
 
     def __init__(self, capacity: int) -> None:
         self._memory = np.empty((capacity * FRAMES_PER_CHUNK, *FRAME_SHAPE), np.uint8)
-        self._open = lru_cache(_OPEN_FILES)(open_frames)  # a file that drops out is closed with its last reference
+        self._open = lru_cache(_OPEN_FILES)(open_frames)  # a file that is evicted is closed with its last reference
 
     def read(self, chunks: list[_Chunk]) -> NDArray[np.uint8]:
-        """The wanted frames of the chunks, joined; valid until the next ``read``."""
+        """The used frames of the chunks, concatenated; valid until the next ``read``."""
         end = 0
         for chunk in chunks:
             frames = self._open(chunk.path)
@@ -137,12 +136,12 @@ class _Resident:
             self._frames[self._places[chunk[:2]]] = torch.from_numpy(reader.read([chunk])).to(device)
 
     def read(self, chunks: list[_Chunk]) -> Tensor:
-        """The wanted frames of the chunks, joined."""
+        """The used frames of the chunks, concatenated."""
         return torch.cat([self._frames[self._places[chunk[:2]]] for chunk in chunks])
 
 
 def _chunks(store: EpisodeStore, episodes: NDArray[np.int64]) -> list[_Chunk]:
-    """The chunks with a frame of these episodes. A chunk may hold frames of other episodes: its ``rows`` leave them."""
+    """The chunks with a frame of these episodes. ``rows`` excludes the frames of other episodes in a chunk."""
     wanted = np.zeros(len(store), bool)
     wanted[episodes] = True
     found = []
@@ -156,7 +155,7 @@ def _chunks(store: EpisodeStore, episodes: NDArray[np.int64]) -> list[_Chunk]:
 
 
 def _joined(pieces: Iterator[Any], size: int) -> Iterator[Any]:
-    """The same frames in batches; the last may be short."""
+    """The same frames in batches of ``size``; the last may be short."""
     rest: Any = ()
     for piece in pieces:
         join = torch.cat if isinstance(piece, Tensor) else np.concatenate

@@ -1,4 +1,4 @@
-"""CarRacing's ground as a picture: painted once per track, and seen from a car through one affine warp."""
+"""CarRacing's ground as an image: painted once per track, viewed from a car through one affine warp."""
 
 import math
 from collections import defaultdict
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 Cell = tuple[int, int]  # row and column, from the playfield's corner of least coordinates
 
-_CELLS = 80  # along a side of the playfield, two to a square of grass
-_TEXELS = 16  # the picture's pixels along a cell: a texel is as large as a pixel of the frame, 0.5 units
-_FINE = 2  # a cell is painted so many times larger, then reduced
-_SHIFT = 4  # bits of a texel's fraction in OpenCV's coordinates
-_LEVELS = 5  # the picture in halves of its size, down to what the opening zoom shows
+_CELLS = 80  # along a side of the playfield, two per square of grass
+_TEXELS = 16  # image pixels along a cell: a texel is as large as a pixel of the frame, 0.5 units
+_FINE = 2  # a cell is painted enlarged by this factor, then reduced
+_SHIFT = 4  # fractional bits of a texel in OpenCV's coordinates
+_LEVELS = 5  # of the image pyramid, each half the size, down to the scale of the opening zoom
 _RESOLUTION = _CELLS * _TEXELS / (2 * PLAYFIELD)  # texels per unit
 
 
 class Ground:
-    """Grass and road of one track, as a picture of the whole playfield; beyond it all is black.
+    """Grass and road of one track, as an image of the whole playfield; black outside it.
 
     Attributes:
         colours: (P, 3) of the road's polygons. A colour that is changed in place is repainted before the next view.
@@ -29,10 +29,10 @@ class Ground:
     def __init__(
         self, corners: NDArray[np.float64], colours: NDArray[np.float64], field: NDArray, grass: NDArray
     ) -> None:
-        """Paint it.
+        """Paint the ground.
 
         Args:
-            corners: (P, 4, 2), x and y in units of the world, in the order in which they cover each other.
+            corners: (P, 4, 2), x and y in units of the world, in drawing order.
             field, grass: (3,) colours of the field and of every other square of every other row.
         """
         self.colours, self._painted = colours, colours.copy()
@@ -57,20 +57,20 @@ class Ground:
         scale: tuple[float, float],
         middle: tuple[float, float],
     ) -> None:
-        """Fill ``frame`` (H, W, 3) with what is seen from ``place``, looking along ``angle``.
+        """Fill ``frame`` (H, W, 3) with the view from ``place``, looking along ``angle``.
 
         Args:
-            place: of the world, in its units; it appears at ``middle``, in pixels from the frame's upper left corner.
-            angle: of what is up in the frame, in radians from the world's y axis.
+            place: position in world units; it appears at ``middle``, in pixels from the frame's upper left corner.
+            angle: direction that points up in the frame, in radians from the world's y axis.
             scale: pixels per unit, across and down.
         """
         self._repaint()
-        fineness = _RESOLUTION / max(scale)  # texels in a pixel: the averages of 2, 4, … of them are painted already
+        fineness = _RESOLUTION / max(scale)  # texels per pixel; averages of 2, 4, … texels are in the pyramid
         level = min(int(math.log2(max(fineness, 1))), _LEVELS - 1)
         resolution = _RESOLUTION / 2**level
         cos, sin = math.cos(angle) * resolution, math.sin(angle) * resolution
         across, down = 1 / scale[0], -1 / scale[1]
-        left, top = (0.5 - middle[0]) * across, (0.5 - middle[1]) * down  # the first pixel's centre as seen from place
+        left, top = (0.5 - middle[0]) * across, (0.5 - middle[1]) * down  # centre of the first pixel relative to place
         x, y = ((p + PLAYFIELD) * resolution - 0.5 for p in place)
         to_texel = np.array(
             [
@@ -89,7 +89,7 @@ class Ground:
         self._painted[:] = self.colours
 
     def _paint(self, cells: Iterable[Cell]) -> None:
-        """Cells of the finest level anew, each as a whole, so that no polygon covers one that lies above it."""
+        """Repaint cells of the finest level as a whole, so that the drawing order of overlapping polygons is kept."""
         fine = np.empty((_TEXELS * _FINE, _TEXELS * _FINE, 3), np.uint8)
         for row, column in cells:
             fine[:] = self._plain[row, column]
@@ -104,7 +104,7 @@ class Ground:
 
 
 def _plain(field: NDArray, grass: NDArray) -> NDArray[np.uint8]:
-    """The cells' colours (rows, columns, 3) before there is a road: squares of two by two, two apart."""
+    """The cells' colours (rows, columns, 3) without the road: squares of two by two, two apart."""
     plain = np.empty((_CELLS, _CELLS, 3), np.uint8)
     plain[:] = field.astype(np.uint8)
     plain.reshape(_CELLS // 4, 4, _CELLS // 4, 4, 3)[:, :2, :, :2] = grass.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Gymnasium environments as the models see them: 64×64 RGB frames or flat float32 states."""
+"""Gymnasium environments with the models' observations: 64×64 RGB frames or flat float32 states."""
 
 import difflib
 import importlib
@@ -16,9 +16,9 @@ from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.config import EnvConfig
 from worldmodels.records import FRAME_SHAPE
 
-ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # else every worker prints a banner
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # otherwise every worker prints a banner
 gym.register_envs(ale_py)
-cv2.setNumThreads(0)  # a worker is one core; handing a 64×64 frame to threads costs more than resizing it
+cv2.setNumThreads(0)  # a worker uses one core; distributing a 64×64 frame over threads costs more than resizing it
 
 _EXAMPLES = ("LunarLander-v3", "CarRacing-v3", "ALE/Pong-v5")
 _STATE_SPACES = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiBinary, gym.spaces.MultiDiscrete)
@@ -31,14 +31,14 @@ def make_env(config: EnvConfig, *, render: bool = False) -> gym.Env:
         render: ``env.render()`` gives RGB frames, for videos.
 
     Raises:
-        ParamError: unknown id (the nearest ones are named), kwargs it does not take, a crop outside the frame, an
-            observation space that is not supported.
+        ParamError: unknown id (the message names similar ones), unknown kwargs, a crop outside the frame, an
+            unsupported observation space.
     """
     kwargs = dict(config.kwargs)
     if render or config.pixels:
         kwargs["render_mode"] = "rgb_array"
     if config.max_steps:
-        kwargs["max_episode_steps"] = -1  # ours replaces the environment's own limit
+        kwargs["max_episode_steps"] = -1  # config.max_steps replaces the environment's own limit
     _check_id(config.id)
     try:
         env = gym.make(config.id, disable_env_checker=True, **kwargs)
@@ -50,13 +50,13 @@ def make_env(config: EnvConfig, *, render: bool = False) -> gym.Env:
 
 
 class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
-    """Idle starts and repeated actions; what an observation looks like is left to ``_see``.
+    """Idle starts and repeated actions; subclasses convert observations in ``_see``.
 
     Rewards of the idle frames are added to the first step's, so that the return is the environment's own.
     """
 
     def __init__(self, env: gym.Env, config: EnvConfig) -> None:
-        gym.utils.RecordConstructorArgs.__init__(self, config=config)  # so that env.spec can make it again
+        gym.utils.RecordConstructorArgs.__init__(self, config=config)  # lets env.spec make it again
         gym.Wrapper.__init__(self, env)
         self.config = config
         self._carried = 0.0
@@ -89,7 +89,7 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         return self._see(obs, before), total, bool(terminated), bool(truncated), info
 
     def _see(self, obs: Any, before: Any) -> NDArray:
-        """The observation made of this frame's raw one and the one before it in the same step."""
+        """The observation made from this frame's raw one and the previous raw one of the same step."""
         raise NotImplementedError
 
 
@@ -132,7 +132,7 @@ class _Pixels(_Stepper):
         if self.config.crop:
             top, bottom, left, right = self.config.crop
             obs = obs[top:bottom, left:right]
-        frame = cv2.resize(obs, FRAME_SHAPE[:2], interpolation=cv2.INTER_AREA)  # averages: thin things stay visible
+        frame = cv2.resize(obs, FRAME_SHAPE[:2], interpolation=cv2.INTER_AREA)  # averages: thin objects stay visible
         return frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=-1)
 
     def _check_crop(self, shape: tuple[int, ...]) -> None:
@@ -148,7 +148,7 @@ def _is_image(space: gym.Space) -> bool:
 
 
 def _idle_action(space: gym.Space) -> Any:
-    """Do nothing: a discrete space's first action, a box's zero."""
+    """The idle action: a discrete space's first action, or zero in a box."""
     if isinstance(space, gym.spaces.Box):
         return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
     return int(getattr(space, "start", 0))
@@ -167,7 +167,7 @@ def _check_id(env_id: str) -> None:
 
 
 def _nearest(name: str) -> list[str]:
-    """Registered ids like this one: other versions first, Atari's present name, then likeness in spelling."""
+    """Registered ids similar to this one: other versions first, then Atari's current name, then similar spellings."""
     bare = re.sub(r"-v\d+$", "", name)
     versions = [known for known in gym.registry if re.sub(r"-v\d+$", "", known).lower() == bare.lower()]
     versions.sort(key=lambda known: gym.registry[known].version or 0, reverse=True)

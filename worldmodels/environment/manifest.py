@@ -1,4 +1,4 @@
-"""The description of one round of episodes: what a stage and a reader need to know without opening a shard."""
+"""Manifest of one round of episodes: metadata that stages and readers need without opening a shard."""
 
 import json
 from collections import Counter
@@ -37,7 +37,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def manifest_digest(folder: Path) -> str:
-    """SHA-256 of the manifest, and by the digests in it of the whole round.
+    """SHA-256 of the manifest; through the digests in it, of the whole round.
 
     Raises:
         DataError: there is none.
@@ -49,11 +49,11 @@ def manifest_digest(folder: Path) -> str:
 def write_manifest(
     folder: Path, shards: list[Path], *, round_name: str, spec: EnvSpec, previous: Path | None
 ) -> dict[str, Any]:
-    """Describe the shards in ``folder``; written last, it makes the round whole.
+    """Describe the shards in ``folder``; written last, so that its presence marks a complete round.
 
     Args:
         shards: may be empty: a round before any data.
-        previous: folder of the round before, whose manifest's digest is recorded.
+        previous: folder of the previous round, whose manifest's digest is recorded.
 
     Returns:
         round, previous, previous_digest, spec, shards (file, digest, episodes, steps), episodes, steps, seeds (min,

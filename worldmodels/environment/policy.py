@@ -1,4 +1,4 @@
-"""What acts in an environment, and the two policies that need no training."""
+"""The interface of policies, and the two policies that need no training."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -11,21 +11,21 @@ from worldmodels.environment.spec import EnvSpec
 
 
 class Policy(Protocol):
-    """Acts in several episodes at once. Picklable: it is handed to worker processes.
+    """Acts in several episodes at once. Picklable: it is sent to worker processes.
 
-    What it does in a slot depends on the begun seeds and on the slot's observations, on nothing else.
+    Its actions in a slot depend only on the seeds given to ``begin`` and on the slot's observations.
     """
 
     name: str
 
     def begin(self, seeds: Sequence[int]) -> None:
-        """Forget everything. Slot i now plays the episode of ``seeds[i]``, with a random stream of its own."""
+        """Reset all state. Slot i now plays the episode of ``seeds[i]``, with its own random stream."""
 
     def act(self, obs: NDArray, slots: NDArray[np.int64]) -> NDArray:
-        """One action each for ``obs`` (B, …), in the environment's form: (B,) or (B, A).
+        """One action per row of ``obs`` (B, …), in the environment's form: (B,) or (B, A).
 
         Args:
-            slots: (B,) which of the begun episodes each row is; a finished one is not asked again.
+            slots: (B,) the slot of each row; finished slots do not occur again.
         """
         ...
 
@@ -44,13 +44,13 @@ class RandomPolicy:
 
     def act(self, obs: NDArray, slots: NDArray[np.int64]) -> NDArray:  # noqa: ARG002 (blind)
         noise = np.stack([self._streams[slot].random(self.spec.action_dim) for slot in slots])  # (B, A)
-        return self.spec.decode_action(2 * noise - 1)  # the largest of A equal uniforms is uniform too
+        return self.spec.decode_action(2 * noise - 1)  # argmax of A i.i.d. uniforms is uniform
 
 
 class BrownianPolicy:
-    """Random actions that resemble the one before: they get a car somewhere, where white noise shakes it in place.
+    """Temporally correlated random actions: with them a car moves along, which white noise does not achieve.
 
-    Box actions take a random walk in the encoded box, clipped to it; discrete ones are kept with a probability.
+    Box actions follow a random walk in the encoded box, clipped to it; discrete actions are kept with a probability.
 
     Args:
         step_std: standard deviation of a step of the walk, in encoded units (ctallec/world-models: sqrt(1/50)).

@@ -1,4 +1,4 @@
-"""Playing episodes: several environments of one process together, so that a network acts on a batch."""
+"""Rollouts: several environments of one process step together, so that a network acts on a batch."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -14,7 +14,7 @@ from worldmodels.records import Episode
 
 
 class Score(NamedTuple):
-    """One episode's unscaled return, its steps, and how it ended."""
+    """One episode's unscaled return, its number of steps, and how it ended."""
 
     episode_return: float
     length: int
@@ -23,13 +23,12 @@ class Score(NamedTuple):
 
 
 def rollout(config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: int | None = None) -> list[Episode]:
-    """One whole episode per seed, in the order of the seeds.
+    """One complete episode per seed, in the order of the seeds.
 
-    Each episode has an environment of its own, made new: it depends on its seed and the policy, not on what was
-    played before it.
+    Each episode runs in a newly made environment: it depends only on its seed and the policy, not on earlier episodes.
 
     Args:
-        max_steps: cap after which an episode is truncated; None or 0 for none.
+        max_steps: steps after which an episode is truncated; None or 0 for no limit.
     """
     records = [_Record(seed, policy.name) for seed in seeds]
     _play(config, policy, seeds, max_steps, records)
@@ -37,7 +36,7 @@ def rollout(config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: 
 
 
 def score(config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: int | None = None) -> list[Score]:
-    """What ``rollout`` would return, without keeping the observations."""
+    """Scores of the episodes that ``rollout`` would return, without keeping the observations."""
     tallies = [_Tally() for _ in seeds]
     _play(config, policy, seeds, max_steps, tallies)
     return [tally.score() for tally in tallies]
@@ -50,7 +49,7 @@ class _Listener(Protocol):
 
 
 class _Record:
-    """Keeps an episode as it happens."""
+    """Stores an episode step by step."""
 
     def __init__(self, seed: int, policy: str) -> None:
         self.seed, self.policy = seed, policy
@@ -78,7 +77,7 @@ class _Record:
 
 
 class _Tally:
-    """Keeps an episode's sums only."""
+    """Stores only an episode's sums."""
 
     def __init__(self) -> None:
         self.total, self.length, self.end = 0.0, 0, (False, False)
@@ -87,7 +86,7 @@ class _Tally:
         pass
 
     def add(self, action: NDArray, reward: float, terminated: bool, truncated: bool, obs: NDArray) -> None:  # noqa: ARG002
-        self.total += float(np.float32(reward))  # as a record would have stored it
+        self.total += float(np.float32(reward))  # float32, as in a stored episode
         self.length += 1
         self.end = (terminated, truncated)
 
@@ -98,7 +97,8 @@ class _Tally:
 def _play(
     config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: int | None, listeners: Sequence[_Listener]
 ) -> None:
-    # Gymnasium's vector environments are not used: they reset on the next step, and record a transition that is none.
+    # Gymnasium's vector environments are not used: they reset on the next step and record a transition that does not
+    # exist.
     envs = [make_env(config) for _ in seeds]
     try:
         policy.begin(seeds)
@@ -115,12 +115,12 @@ def _play(
             ]
             slots = slots[going]
     finally:
-        for env in envs:  # not one by one as they finish: pygame's close() takes the others' display with it
+        for env in envs:  # all at the end: pygame's close() also closes the display of the other environments
             env.close()
 
 
 def _step(env: gym.Env, action: NDArray, last: bool, listener: _Listener, obs: list[NDArray], slot: int) -> bool:
-    """One step of one slot, told to its listener and put into ``obs``; whether its episode goes on."""
+    """Run one step of one slot, pass it to the listener and write ``obs``; returns whether the episode continues."""
     obs[slot], reward, terminated, truncated, _ = env.step(action if action.ndim else int(action))
     truncated = truncated or last
     listener.add(action, float(reward), terminated, truncated, obs[slot])

@@ -1,4 +1,4 @@
-"""One file of episodes. HDF5: all episodes' steps joined, one dataset per field, `length` says where each ends."""
+"""One HDF5 file of episodes: one dataset per field, all episodes' steps concatenated; `length` separates episodes."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from worldmodels.common.checkpoint import atomic_path
 from worldmodels.records import Episode
 
-FRAMES_PER_CHUNK = 32  # one compressed block: neighbours share most of their pixels, and it is read as a whole
+FRAMES_PER_CHUNK = 32  # one compressed block: adjacent frames share most of their pixels; a block is read as a whole
 _ROWS_PER_CHUNK = 4096
 _STEP_FIELDS = ("action", "reward", "terminated", "truncated")
 _NAME = h5py.string_dtype("utf-8", 64)
 
 
 def write_shard(path: Path, episodes: Iterable[Episode]) -> None:
-    """Write episodes as they come, one in memory at a time; the file appears when it is whole.
+    """Write episodes from an iterator, one in memory at a time; the file appears when it is complete.
 
     The same episodes give the same bytes.
     """
@@ -29,13 +29,13 @@ def write_shard(path: Path, episodes: Iterable[Episode]) -> None:
 
 
 def read_shard(path: Path, indices: Iterable[int] | None = None) -> Iterator[Episode]:
-    """The episodes of a shard, or those at ``indices`` in it, one in memory at a time."""
+    """The episodes of a shard, or those at ``indices``, one in memory at a time."""
     with h5py.File(path) as file:
         lengths = _array(file, "length")
         steps = np.concatenate([[0], lengths.cumsum()])  # first step of each episode, and the end
         for i in range(len(lengths)) if indices is None else indices:
             rows = slice(steps[i], steps[i + 1])
-            frames = slice(steps[i] + i, steps[i + 1] + i + 1)  # each episode before has one more observation
+            frames = slice(steps[i] + i, steps[i + 1] + i + 1)  # each earlier episode has one more observation
             yield Episode(
                 obs=_array(file, "obs", frames),
                 **{name: _array(file, name, rows) for name in _STEP_FIELDS},
@@ -51,7 +51,7 @@ def read_field(path: Path, name: str) -> NDArray:
 
 
 def open_frames(path: Path) -> h5py.Dataset:
-    """The observations of a shard, to be read in chunks; the file is open as long as the dataset is referred to."""
+    """The observations of a shard, to be read in chunks; the file stays open as long as the dataset is referenced."""
     frames = h5py.File(path)["obs"]
     assert isinstance(frames, h5py.Dataset)
     return frames
@@ -79,7 +79,7 @@ def _append(file: h5py.File, name: str, rows: NDArray) -> None:
             maxshape=(None, *shape),
             chunks=(per_chunk, *shape),
             dtype=kind,
-            track_times=False,  # no clock in the bytes
+            track_times=False,  # no timestamps in the file
             **hdf5plugin.Zstd(clevel=3),
         )
     dataset = file[name]

@@ -1,4 +1,4 @@
-"""What the models need to know of an environment, and the two forms of an action."""
+"""Environment properties that the models depend on, and the conversion between the two forms of an action."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class EnvSpec:
-    """An environment's shape: plain values, so that it travels through manifests and checkpoints.
+    """An environment's properties as plain values, so that manifests and checkpoints can store them.
 
     Attributes:
         id: the Gymnasium id.
@@ -21,7 +21,7 @@ class EnvSpec:
         action_dim: A: number of actions, or dimensions of the box.
         action_low, action_high: the box's bounds, A values each; empty for discrete actions.
         action_start: the first discrete action's number.
-        solved_return: mean return that counts as solved, None where nobody has said.
+        solved_return: mean return that counts as solved; None if not defined.
     """
 
     id: str
@@ -57,7 +57,7 @@ class EnvSpec:
         return gym.spaces.Box(low, high, dtype=np.float32)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON has them."""
+        """Plain values for JSON."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Statistics of states, per dimension, that can be merged: what V's normaliser is fitted on."""
+"""Mergeable statistics of states, per dimension; V's normaliser is fitted on them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ def state_statistics(states: NDArray[np.float32]) -> dict[str, Any]:
     """Statistics of (N, S) states.
 
     Returns:
-        count: N. mean, std, min, max: S floats each. binary: the dimensions that were only ever 0 or 1.
+        count: N. mean, std, min, max: S floats each. binary: the dimensions whose values are all 0 or 1.
     """
     exact = states.astype(np.float64)
     return {
@@ -25,7 +25,7 @@ def state_statistics(states: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def merge_statistics(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The statistics of all the parts' states together.
+    """The statistics of the union of all parts.
 
     Raises:
         ValueError: there is no part.

@@ -1,4 +1,4 @@
-"""The episodes of one round, or of all rounds up to it: immutable shards beside a manifest."""
+"""The episodes of one round, or of all rounds up to it: immutable shards and a manifest."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -45,13 +45,13 @@ class EpisodeStore:
         """One round.
 
         Raises:
-            DataError: naming what is missing or damaged; every shard's digest is checked.
+            DataError: names the missing or damaged file; every shard's digest is checked.
         """
         return cls([folder])
 
     @classmethod
     def open_all(cls, folder: Path) -> "EpisodeStore":
-        """This round and all before it, found beside it by the names in the manifests.
+        """This round and all previous rounds, which are sibling folders named in the manifests.
 
         Raises:
             DataError: as ``open``; or a round is not the one that the next was collected after.
@@ -80,12 +80,12 @@ class EpisodeStore:
                 yield from read_shard(path, np.flatnonzero(mask))
 
     def per_shard(self, values: NDArray) -> list[NDArray]:
-        """(N, …) values, one per episode, cut into the shards' parts."""
+        """(N, …) values, one per episode, split by shard."""
         ends = np.cumsum([len(lengths) for lengths in self.shard_lengths])
         return np.split(values, ends[:-1]) if self.shards else []
 
     def state_statistics(self) -> dict[str, Any]:
-        """Statistics of all states: count; mean, std, min, max per dimension; binary: which are only 0 or 1."""
+        """Statistics of all states: count; mean, std, min, max per dimension; binary: dimensions with only 0 and 1."""
         return merge_statistics(manifest["state"] for manifest in self.manifests if manifest["state"])
 
 

@@ -1,1 +1,1 @@
-"""M: the memory that predicts what happens next."""
+"""M: the memory that predicts the next step."""

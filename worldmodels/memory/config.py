@@ -1,4 +1,4 @@
-"""The settings of M."""
+"""Settings of M."""
 
 from worldmodels.common.params import Count, Natural, NonNegative, Positive, Precision, settings
 
@@ -11,15 +11,15 @@ class MDNRNNConfig:
         hidden_dim: units of the LSTM.
         num_mixtures: Gaussians per latent dimension.
         ensemble_size: MDN-RNNs in the ensemble, each with its own weights and its own order of the data.
-        head_hidden_dim: 0: the heads read h linearly, as in the paper; else one hidden layer of so many units that
-            reads [h, z, action], which sharp state dynamics need.
+        head_hidden_dim: 0: the heads are linear in h, as in the paper; otherwise units of one hidden layer that reads
+            [h, z, action], which sharp state dynamics need.
         precision: of the matrix products in training (``worldmodels.common.device``).
-        learning_rate: of Adam, at its highest; it falls to zero along a cosine.
-        batch_size: lanes, per member: each streams through episodes of its own.
+        learning_rate: peak rate of Adam; it decays to zero along a cosine.
+        batch_size: lanes per member: each reads its own sequence of episodes.
         sequence_length: steps of truncated backpropagation through time.
         epochs: passes over the data.
-        max_updates: at most so many updates whatever the amount of data; 0: as many as the epochs make.
-        grad_clip: largest norm of the gradient of one member; 0 does not clip.
+        max_updates: maximum number of updates, independent of the amount of data; 0: the number that the epochs give.
+        grad_clip: maximum gradient norm of one member; 0 does not clip.
         reward_weight, terminated_weight: of the two reward losses and of the termination loss; the likelihood of z,
             averaged over its dimensions, has weight 1.
     """

@@ -1,4 +1,4 @@
-"""M on disk."""
+"""Saving and loading of M."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,15 +17,15 @@ _KIND = "mdnrnn"
 
 
 def save_memory(path: Path, model: MDNRNN) -> None:
-    """Save M with its config, units and ranges. The bytes depend on these and the weights alone."""
+    """Save M with its config, units and ranges. The bytes depend only on these and the weights."""
     checkpoint.save(path, *pack_memory(model))
 
 
 def load_memory(path: Path, device: str | torch.device = "cpu") -> MDNRNN:
-    """M as it was saved, on ``device``, in evaluation mode.
+    """The saved M, on ``device``, in evaluation mode.
 
     Raises:
-        CheckpointError: the file is missing, damaged or no M.
+        CheckpointError: the file is missing, damaged, or contains no M.
     """
     weights, about = checkpoint.load(path)
     if about.get("kind") != _KIND:
@@ -34,7 +34,7 @@ def load_memory(path: Path, device: str | torch.device = "cpu") -> MDNRNN:
 
 
 def pack_memory(model: MDNRNN) -> tuple[dict[str, NDArray], dict[str, Any]]:
-    """M as arrays, and plain values that say what it is."""
+    """M as arrays, and plain values that describe it."""
     weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
     dims = {"z_dim": model.z_dim, "action_dim": model.action_dim}
     return weights, {"kind": _KIND, "config": asdict(model.config), **dims}

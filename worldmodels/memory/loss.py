@@ -1,4 +1,4 @@
-"""What M is trained on, per step and member. Masks are obeyed; members do not mix."""
+"""Training losses of M, per step and member. Masked steps count 0; members do not mix."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ def step_losses(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> dict
         nll: negative log likelihood of z_next, averaged over its dimensions, in nats per dimension; continuous
             dimensions in units of WorldStats.scale.
         reward: squared error of the reward head on steps that do not terminate, standardised.
-        terminal_reward: the same of the other reward head on steps that do.
+        terminal_reward: the same for the terminal reward head, on steps that terminate.
         terminated: cross entropy of the termination head, in nats; unweighted, so its probabilities are calibrated.
     """
     s = model.stats
@@ -45,18 +45,18 @@ def _nll(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> Tensor:
 
 
 def step_counts(batch: LatentBatch) -> dict[str, Tensor]:
-    """How many steps each loss concerns, (E,), at least 1."""
+    """Number of steps to which each loss applies, (E,), at least 1."""
     steps, ends = batch.mask.sum((1, 2)), (batch.mask & batch.terminated).sum((1, 2))
     counts = {"nll": steps, "reward": steps - ends, "terminal_reward": ends, "terminated": steps}
     return {name: count.clamp(min=1) for name, count in counts.items()}
 
 
 def mean_losses(losses: dict[str, Tensor], counts: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each loss of each member, (E,), as a mean over ``counts`` steps; of a shard, its share of the batch's mean."""
+    """Each loss of each member, (E,), as a mean over ``counts`` steps; for a shard, its share of the batch's mean."""
     return {name: loss.sum((1, 2)) / counts[name] for name, loss in losses.items()}
 
 
 def total_loss(config: MDNRNNConfig, losses: dict[str, Tensor]) -> Tensor:
-    """The weighted sum that is minimised, of the same shape as its parts."""
+    """The weighted sum to minimise, of the same shape as its parts."""
     rewards = losses["reward"] + losses["terminal_reward"]
     return losses["nll"] + config.reward_weight * rewards + config.terminated_weight * losses["terminated"]

@@ -31,13 +31,13 @@ class RNNState(NamedTuple):
 
 
 class MDNRNNOutput(NamedTuple):
-    """What M says of the step from z by action; shapes are ``unroll``'s, ``step``'s lack the L.
+    """M's prediction for the step from z by action; shapes are those of ``unroll``; ``step`` has no L.
 
     Attributes:
         logpi, mean, logstd: (E, B, L, Z, K) mixture over the target, in units of WorldStats.scale; logpi are logits.
-        reward: (E, B, L) reward if the episode goes on, standardised. terminal_reward: if it ends here.
+        reward: (E, B, L) reward if the episode continues, standardised. terminal_reward: if it ends here.
         terminated_logit: (E, B, L) log odds that it ends here.
-        binary_logit: (E, B, L, Z) log odds of a 1, of meaning for binary dimensions alone.
+        binary_logit: (E, B, L, Z) log odds of a 1; used only for binary dimensions.
         state: after the last step.
     """
 
@@ -52,11 +52,11 @@ class MDNRNNOutput(NamedTuple):
 
 
 class MDNRNN(nn.Module):
-    """P(z_next, reward, terminated | z, action, h), by E members that share nothing but their data.
+    """P(z_next, reward, terminated | z, action, h), by E members that share only their data.
 
     Args:
         z_dim, action_dim: Z, and A of the encoded action.
-        stats: units and ranges of the data; neutral ones when absent (a checkpoint brings its own).
+        stats: units and ranges of the data; neutral ones if absent (a checkpoint brings its own).
     """
 
     def __init__(self, config: MDNRNNConfig, z_dim: int, action_dim: int, stats: WorldStats | None = None) -> None:
@@ -70,7 +70,7 @@ class MDNRNN(nn.Module):
             self.hidden_weight, self.hidden_bias = self._linear(hidden + inputs, head)
         self.head_weight, self.head_bias = self._linear(head or hidden, outputs)
         with torch.no_grad():
-            self.head_bias[..., -1] = torch.logit(self.stats.terminated_rate, eps=1e-6)  # calibrated from the start
+            self.head_bias[..., -1] = torch.logit(self.stats.terminated_rate, eps=1e-6)  # calibrated at initialisation
 
     def _linear(self, inputs: int, outputs: int) -> tuple[nn.Parameter, nn.Parameter]:
         reach = 1 / math.sqrt(inputs)
@@ -94,7 +94,7 @@ class MDNRNN(nn.Module):
         return RNNState(zeros, zeros)
 
     def in_precision(self, dtype: torch.dtype) -> "MDNRNN":
-        """The same M with its weights, and so its matrix products, in ``dtype``: to dream with, not to train.
+        """The same M with its weights, and so its matrix products, in ``dtype``: for dreaming, not for training.
 
         States, statistics and outputs stay float32.
         """
@@ -122,13 +122,13 @@ class MDNRNN(nn.Module):
         return self._split(self._heads(h, x), RNNState(h, c))
 
     def advance(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
-        """Member 0's state after a step, without predicting.
+        """Member 0's state after a step, without a prediction.
 
-        Hidden units of different members mean different things, so C is always shown member 0's h, in the dream
-        whoever dreams it and in reality.
+        Hidden units of different members are not comparable, so C always gets member 0's h, in reality and in the
+        dreams of any member.
 
         Args:
-            z: (B, Z). action: (B, A). state: of member 0, (B, D); ``initial_state(B).member(0)`` at first.
+            z: (B, Z). action: (B, A). state: of member 0, (B, D); initially ``initial_state(B).member(0)``.
         """
         x = torch.cat((z, action, state.h), -1)[None]  # (1, B, Z+A+D)
         return RNNState(*lstm.cell(affine(x, self.cell_weight[:1], self.cell_bias[:1])[0], state.c))
@@ -138,18 +138,18 @@ class MDNRNN(nn.Module):
     ) -> Tensor:
         """Draw z_next (…, Z) given z (…, Z), from uniform noise in [0, 1) and standard normal noise, both (…, Z).
 
-        The temperature sharpens or softens mixtures (``mixture.sample``) and binary dimensions (logits / τ) alike.
+        The temperature applies to mixtures (``mixture.sample``) and to binary dimensions (logits / τ).
         """
         draw = mixture.sample(output.logpi, output.mean, output.logstd, uniform, normal, temperature)
         binary = (uniform < torch.sigmoid(output.binary_logit / temperature)).to(z.dtype)
         return self._assemble(z, draw, binary)
 
     def expected(self, output: MDNRNNOutput, z: Tensor) -> Tensor:
-        """The mean of z_next (…, Z); of binary dimensions the likelier value."""
+        """The mean of z_next (…, Z); for binary dimensions the more likely value."""
         return self._assemble(z, mixture.expected(output.logpi, output.mean), (output.binary_logit > 0).to(z.dtype))
 
     def step_reward(self, output: MDNRNNOutput) -> Tensor:
-        """Reward if the episode goes on, in the environment's units, clipped to the range in the data."""
+        """Reward if the episode continues, in the environment's units, clipped to the range in the data."""
         s = self.stats
         return (s.reward_mean + s.reward_scale * output.reward).clamp(s.reward_low, s.reward_high)
 

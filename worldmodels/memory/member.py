@@ -1,4 +1,4 @@
-"""Member 0 of M as a policy follows it: what it remembers of several episodes, arrays in and out."""
+"""Recurrent states of member 0 of M for use in a policy; NumPy arrays as inputs and outputs."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from worldmodels.memory.mdnrnn import MDNRNN, RNNState
 
 
 class FollowedEpisodes:
-    """Member 0's recurrent states of S episodes that are played side by side.
+    """Member 0's recurrent states of S episodes that run concurrently.
 
     Args:
         memory: M, on the CPU.
@@ -18,7 +18,7 @@ class FollowedEpisodes:
     def __init__(self, memory: MDNRNN, slots: int) -> None:
         self._memory = memory
         h, c = memory.initial_state(slots).member(0)  # (S, D)
-        self._state = RNNState(h.clone(), c.clone())  # written to in place, slot by slot
+        self._state = RNNState(h.clone(), c.clone())  # modified in place, slot by slot
 
     def h(self, slots: NDArray[np.int64]) -> NDArray[np.float32]:
         """(B, D) hidden states of these slots."""

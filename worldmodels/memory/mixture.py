@@ -1,6 +1,6 @@
 """Mixture density of one-dimensional Gaussians, one mixture per latent dimension (the paper's eq. of MDN, Bishop 1994).
 
-Everywhere ``logpi``, ``mean``, ``logstd`` are (…, Z, K); ``logpi`` need not be normalised.
+In all functions ``logpi``, ``mean``, ``logstd`` are (…, Z, K); ``logpi`` need not be normalised.
 """
 
 import math
@@ -13,7 +13,7 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 def bound(x: Tensor, low: float, high: float) -> Tensor:
-    """``x`` pressed smoothly into [low, high], low < 0 < high; 0 stays 0. Gradients are finite for every x."""
+    """``x`` mapped smoothly into [low, high], low < 0 < high; 0 stays 0. Gradients are finite for every x."""
     return low + (high - low) * torch.sigmoid(x + math.log(-low / high))  # a sigmoid costs a tenth of a softplus here
 
 
@@ -26,7 +26,7 @@ def log_prob(logpi: Tensor, mean: Tensor, logstd: Tensor, target: Tensor) -> Ten
 
 
 class _LogProb(torch.autograd.Function):
-    """``log_prob`` of four (…, K, Z) with its gradient written out: half of the passes through memory."""
+    """``log_prob`` of four (…, K, Z) with an explicit gradient: half as many passes through memory."""
 
     @staticmethod
     def forward(ctx: Any, logpi: Tensor, mean: Tensor, logstd: Tensor, target: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class _LogProb(torch.autograd.Function):
         prior = torch.log_softmax(logpi, -2)
         joint = (prior - logstd).sub_(squared, alpha=0.5)
         posterior = torch.log_softmax(joint, -2)
-        # log Σ exp(joint) is joint - posterior, of every component; of the likeliest it is the most exact
+        # log Σ exp(joint) equals joint - posterior for every component; the most likely one is the most exact
         result = joint.amax(-2) - posterior.amax(-2) - _HALF_LOG_2PI
         posterior, prior = posterior.exp_(), prior.exp_()
         by_mean = deviation.mul_(posterior).mul_(precision)
@@ -58,23 +58,23 @@ def expected(logpi: Tensor, mean: Tensor) -> Tensor:
 def sample(
     logpi: Tensor, mean: Tensor, logstd: Tensor, uniform: Tensor, normal: Tensor, temperature: float = 1.0
 ) -> Tensor:
-    """One draw from each dimension's mixture, by the inverse of the components' cumulated weights.
+    """One draw from each dimension's mixture, by inversion of the components' cumulative weights.
 
     Args:
-        uniform: (…, Z) in [0, 1), chooses the component.
+        uniform: (…, Z) in [0, 1), selects the component.
         normal: (…, Z) standard normal, the draw within it.
-        temperature: τ > 0: logits / τ and standard deviations · sqrt(τ), as the paper's appendix has it. As τ → 0
-            the draw becomes the heaviest component's mean.
+        temperature: τ > 0: logits / τ and standard deviations · sqrt(τ), as in the paper's appendix. As τ → 0 the draw
+            becomes the mean of the component with the largest weight.
 
     Returns:
         (…, Z).
     """
     weights = torch.softmax(
         logpi.mT / temperature, -2
-    )  # (…, K, Z): over a short last dimension it is five times slower
+    )  # (…, K, Z): a reduction over a short last dimension is five times slower
     components = zip(weights.unbind(-2), mean.unbind(-1), logstd.unbind(-1), strict=True)  # (…, Z) each
     cumulated, chosen_mean, chosen_logstd = next(components)
-    for weight, component_mean, component_logstd in components:  # a gather costs more than going through a handful
+    for weight, component_mean, component_logstd in components:  # a gather costs more than a loop over a few components
         beyond = uniform >= cumulated
         chosen_mean = torch.where(beyond, component_mean, chosen_mean)
         chosen_logstd = torch.where(beyond, component_logstd, chosen_logstd)

@@ -1,4 +1,4 @@
-"""How far M can see: its own predictions fed back to it, against what happened."""
+"""Open-loop error of M: its predictions, fed back as inputs, against the recording."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,17 +14,17 @@ from worldmodels.memory.windows import LatentBatch, gather
 from worldmodels.vision.latents import LatentStore
 
 HORIZONS = (1, 2, 5, 10, 20, 50)  # steps
-CONTEXT = 10  # steps M is shown before it is on its own
-SEGMENTS = 256  # starts that are tried
+CONTEXT = 10  # steps with recorded inputs before M's predictions are fed back
+SEGMENTS = 256  # number of starts
 
 
 class OpenLoopRow(NamedTuple):
     """Errors at one horizon: root mean squares over starts, members and dimensions that are not binary, in units of z.
 
     Attributes:
-        horizon: steps since M last saw the truth.
-        error: of M's mean prediction, fed back at every step, given the actions that were taken.
-        constant_error: of predicting that nothing changes, on the same starts.
+        horizon: steps since M's last recorded input.
+        error: of M's mean prediction, fed back at every step, given the recorded actions.
+        constant_error: of the prediction that nothing changes, on the same starts.
         starts: segments that were long enough.
     """
 
@@ -40,7 +40,7 @@ def open_loop(
 ) -> list[OpenLoopRow]:
     """The error of M's open-loop predictions against the horizon, from random points of ``episodes``.
 
-    A horizon that no segment reaches is left out.
+    A horizon that no segment reaches is omitted.
     """
     batch = _segments(store, episodes, max(horizons), stream).to(model.cell_weight.device)
     errors = _errors(model, batch)  # (B, H) each
@@ -57,7 +57,7 @@ def open_loop(
 def _segments(store: LatentStore, episodes: NDArray, horizon: int, stream: Sequence[Any]) -> LatentBatch:
     rng = numpy_rng(*stream, "memory-open-loop")
     episode = rng.choice(episodes, size=(1, SEGMENTS))
-    # a whole segment where the episode has room for it, else as much as it has
+    # a full segment if the episode is long enough, otherwise as many steps as it has
     room = np.maximum(store.lengths[episode] - CONTEXT - horizon, 0)
     return gather(store, episode, rng.integers(room + 1), CONTEXT + horizon, rng, np.ones_like(episode, bool))
 

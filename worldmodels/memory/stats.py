@@ -1,4 +1,4 @@
-"""What the data says about the world's ranges and units; travels with the model as buffers."""
+"""Ranges and units of the training data, stored with the model as buffers."""
 
 from typing import Any
 
@@ -10,23 +10,23 @@ from torch import Tensor, nn
 from worldmodels.vision.base import posterior_std
 from worldmodels.vision.latents import LatentStore
 
-_SMALLEST = 1e-6  # a spread below this is a constant
-_SPREAD = 4.0  # standard deviations of the posterior that count as seen
+_SMALLEST = 1e-6  # a dimension with a smaller spread is a constant
+_SPREAD = 4.0  # standard deviations of the posterior that count as part of the data's range
 
 
 class WorldStats(nn.Module):
-    """Units and ranges taken from the training data.
+    """Units and ranges of the training data.
 
     Attributes:
-        delta: () float, 1: the mixture speaks of (z_next - z) / scale; 0: of z_next / scale.
-        scale: (Z,) float, unit of the mixture's targets: the changes' own standard deviation in state
-            environments, 1 for a VAE's z.
-        binary: (Z,) bool, dimensions that are only ever 0 or 1.
-        z_low, z_high: (Z,) float, range of z in the data, four posterior standard deviations around mu included.
-        reward_mean, reward_scale, reward_low, reward_high: () float, mean, standard deviation and range of the
-            rewards of steps that did not terminate.
-        terminal_reward_mean, terminal_reward_scale, terminal_reward_low, terminal_reward_high: () float, the same
-            for the rewards of steps that did.
+        delta: () float, 1: the mixture models (z_next - z) / scale; 0: it models z_next / scale.
+        scale: (Z,) float, unit of the mixture's targets: the changes' own standard deviation in state environments, 1
+            for a VAE's z.
+        binary: (Z,) bool, dimensions whose values are all 0 or 1.
+        z_low, z_high: (Z,) float, range of z in the data, including four posterior standard deviations around mu.
+        reward_mean, reward_scale, reward_low, reward_high: () float, mean, standard deviation and range of the rewards
+            of steps that did not terminate.
+        terminal_reward_mean, terminal_reward_scale, terminal_reward_low, terminal_reward_high: () float, the same for
+            the rewards of steps that did.
         terminated_rate: () float, terminations per step.
     """
 
@@ -46,7 +46,7 @@ class WorldStats(nn.Module):
     terminated_rate: Tensor
 
     def __init__(self, z_dim: int, **values: Tensor | float | bool) -> None:
-        """Neutral units and unbounded ranges, but for what ``values`` says."""
+        """Neutral units and unbounded ranges, except those in ``values``."""
         super().__init__()
         inf = torch.inf
         neutral: dict[str, Tensor | float | bool] = {
@@ -67,9 +67,9 @@ class WorldStats(nn.Module):
 
 
 def world_stats(store: LatentStore) -> WorldStats:
-    """The statistics of all recorded episodes; memory stays bounded however many there are.
+    """The statistics of all recorded episodes; memory is bounded for any number of episodes.
 
-    A step's reward counts as ordinary or terminal as the step does. Where no step terminates, terminal rewards have
+    Rewards of terminating steps count as terminal, all others as ordinary. If no step terminates, terminal rewards get
     the range of the ordinary ones.
     """
     state = store.spec["observation"] == "state"
@@ -77,7 +77,7 @@ def world_stats(store: LatentStore) -> WorldStats:
     ordinary, terminal = _Moments(), _Moments()
     seen = _Moments()
     for episode in store.episodes():
-        spread = _SPREAD * posterior_std(episode.logvar)  # dreams live in sampled z, which reaches further than mu
+        spread = _SPREAD * posterior_std(episode.logvar)  # dreams use sampled z, whose range is wider than that of mu
         seen.add(episode.mu - spread)
         seen.add(episode.mu + spread)
         changes.add(np.diff(episode.mu, axis=0))
@@ -95,7 +95,7 @@ def world_stats(store: LatentStore) -> WorldStats:
         z_low=torch.as_tensor(seen.low),
         z_high=torch.as_tensor(seen.high),
         **_range("reward", rewards, 0.0),
-        **_range("terminal_reward", ends, float(rewards.std)),  # all ends alike: their spread says nothing of a unit
+        **_range("terminal_reward", ends, float(rewards.std)),  # if all ends pay alike, their spread gives no unit
         terminated_rate=terminal.count / store.steps,
     )
 
@@ -111,7 +111,7 @@ def _range(name: str, moments: "_Moments", least_scale: float) -> dict[str, floa
 
 
 class _Moments:
-    """Mean, spread and range over the first axis of arrays that come one at a time."""
+    """Mean, spread and range over the first axis of arrays that are added one at a time."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""Training M."""
+"""Training of M."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ def train_memory(
 
     Args:
         seed, stream: name the random stream of this training.
-        previous: M whose weights to start from; of the same shapes. Units and ranges are the new data's.
+        previous: M with the initial weights; of the same shapes. Units and ranges are those of the new data.
         log: takes the metrics of ``loss.mean_losses`` and their weighted sum ``loss``, and those of ``validate``.
 
     Returns:
@@ -60,10 +60,10 @@ def train_memory(
 
 
 class _Shard(NamedTuple):
-    """Some lanes of a batch.
+    """A part of a batch's lanes.
 
     Attributes:
-        rnn: their recurrent state, a view of the learner's, which goes on in place.
+        rnn: their recurrent state, a view of the learner's, updated in place.
         batch: their windows.
         counts: ``step_counts`` of the whole batch.
     """
@@ -74,7 +74,7 @@ class _Shard(NamedTuple):
 
 
 class _Learner:
-    """``training.Learner`` of M: its lanes, and the recurrent state that they carry from batch to batch."""
+    """``training.Learner`` of M: its lanes, and the recurrent state carried from batch to batch."""
 
     name = "mdnrnn"
 
@@ -142,7 +142,7 @@ def _make_model(store: LatentStore, config: MDNRNNConfig, previous: MDNRNN | Non
 
 
 def clip_each_member(model: torch.nn.Module, limit: float) -> Tensor:
-    """Scale every member's gradient to a norm of at most ``limit``; returns the norms before, (E,)."""
+    """Scale every member's gradient to a norm of at most ``limit``; returns the norms before scaling, (E,)."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norm = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)  # (E,)
     factor = (limit / norm).clamp(max=1).reshape(-1, 1, 1)

@@ -1,4 +1,4 @@
-"""What a trained M is worth, on episodes it has not seen."""
+"""Validation of a trained M on held-out episodes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput, RNNState
 from worldmodels.memory.windows import LatentBatch, walk_through
 from worldmodels.vision.latents import LatentStore
 
-_LANES = 64  # episodes side by side
+_LANES = 64  # episodes per batch
 
 
 @torch.no_grad()
@@ -20,10 +20,10 @@ def validate(model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Seque
     """Metrics of M on whole ``episodes``, teacher-forced, averaged over members.
 
     Returns:
-        loss: what training minimises. nll: nats per dimension. reward_rmse, terminal_reward_rmse: in the
-        environment's units, of ordinary and of terminating steps. terminated: cross entropy in nats per step.
-        recall, precision: of termination at a predicted probability of one half (0 where undefined).
-        calibration: predicted over true number of terminations; 1 is right (0 where none happened).
+        loss: the training objective. nll: nats per dimension. reward_rmse, terminal_reward_rmse: in the environment's
+            units, of ordinary and of terminating steps. terminated: cross entropy in nats per step. recall, precision:
+            of termination at a predicted probability of one half (0 where undefined). calibration: predicted over true
+            number of terminations; 1 is right (0 where none happened).
     """
     totals: dict[str, Tensor] = {}
     state = model.initial_state(0)

@@ -1,8 +1,8 @@
-"""Windows of recorded episodes for truncated backpropagation through time; none crosses an episode's end.
+"""Windows of recorded episodes for truncated backpropagation through time; no window crosses the end of an episode.
 
-Each member has lanes of its own. A lane streams through episodes, one window after the other, so that the recurrent
-state can be carried from window to window; when its episode is over it takes the next of its member's endless
-shuffled order, and every lane is busy in every batch. Only the rows of the batch are read from the store.
+Each member has its own lanes. A lane reads episodes window by window, so that the recurrent state can be carried from
+window to window; at the end of an episode it takes the next in its member's endless shuffled order, so every lane is
+used in every batch. Only the rows of the batch are read from the store.
 """
 
 import copy
@@ -21,12 +21,13 @@ from worldmodels.vision.latents import LatentStore
 
 
 class LatentBatch(NamedTuple):
-    """Windows of E members' B lanes; past an episode's end the last step is repeated, masked.
+    """Windows of E members' B lanes; past an episode's end the last step is repeated and masked.
 
     Attributes:
         z, z_next: (E, B, L, Z), drawn from the posterior. action: (E, B, L, A). reward: (E, B, L), unscaled.
         terminated, mask: (E, B, L) bool; mask is False past the end of the episode.
-        fresh: (E, B) bool: nothing came before this window, its recurrent state is zero.
+        fresh: (E, B) bool: the window is its lane's first or follows the end of an episode; its recurrent state is
+            zero.
     """
 
     z: Tensor
@@ -74,7 +75,7 @@ def _draw_z(store: LatentStore, row: NDArray, rng: np.random.Generator) -> Tenso
 
 
 def _rows(column: NDArray | Tensor, row: NDArray) -> Tensor:
-    """Rows of a column that lies in a file, or in the memory of a device."""
+    """Rows of a column that is memory-mapped, or in the memory of a device."""
     if isinstance(column, Tensor):
         return column[upload(torch.from_numpy(row), column.device)]
     return torch.from_numpy(column[row])
@@ -89,12 +90,12 @@ def resident(store: LatentStore, device: torch.device) -> LatentStore:
 
 
 class Lanes:
-    """The endless stream of training batches.
+    """The endless sequence of training batches.
 
-    Lanes begin in the middle of an episode, each at a random window, so that they are not in step with each other.
+    Each lane begins at a random window in an episode, so that lanes are not synchronised.
 
     Args:
-        episodes: numbers of the episodes to stream through.
+        episodes: indices of the episodes to read.
         ensemble_size, lanes, sequence_length: E, B, L.
         stream: names the random stream.
     """
@@ -124,7 +125,7 @@ class Lanes:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches after which every member has seen as many windows as the episodes hold."""
+        """Batches after which every member has read as many windows as the episodes contain."""
         windows = int((-(-self._store.lengths[self._episodes] // self._sequence_length)).sum())
         return -(-windows // self._episode.shape[1])
 
@@ -137,12 +138,12 @@ class Lanes:
         return batch
 
     def state(self) -> dict[str, Any]:
-        """All that ``resume`` needs."""
+        """The state that ``resume`` needs."""
         arrays = {"drawn": self._drawn, "episode": self._episode, "offset": self._offset, "fresh": self._fresh}
         return {"batches": self._batches} | {name: array.copy() for name, array in arrays.items()}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
+        """Continue from ``state``."""
         self._batches = state["batches"]
         self._drawn, self._episode = state["drawn"].copy(), state["episode"].copy()
         self._offset, self._fresh = state["offset"].copy(), state["fresh"].copy()
@@ -168,9 +169,9 @@ class Lanes:
 def walk_through(
     store: LatentStore, episodes: NDArray, lanes: int, sequence_length: int, stream: Sequence[Any]
 ) -> Iterator[LatentBatch]:
-    """All windows of ``episodes`` once, always the same, E = 1: ``lanes`` episodes side by side, longest first.
+    """All windows of ``episodes`` once, in a fixed order, E = 1: ``lanes`` episodes in parallel, longest first.
 
-    The state is to be carried from batch to batch but where ``fresh``; a group of episodes begins fresh.
+    Carry the state from batch to batch except where ``fresh``; a group of episodes begins fresh.
     """
     order = episodes[np.argsort(-store.lengths[episodes], kind="stable")]
     for number, group in enumerate(np.split(order, range(lanes, len(order), lanes))):

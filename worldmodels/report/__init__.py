@@ -1,5 +1,5 @@
-"""Pictures and videos of what was learned, from plain arrays.
+"""Figures and videos of the results, from plain arrays.
 
-Nothing is imported here: a stage that draws a learning curve takes ``report.figures`` alone and does not come to
-depend on the environments that ``report.play`` plays in.
+This package imports nothing: a stage that draws a learning curve imports ``report.figures`` alone and so does not
+depend on the environments that ``report.play`` needs.
 """

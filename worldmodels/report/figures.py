@@ -1,6 +1,6 @@
-"""The figures: each function takes plain arrays and writes one PNG, whose bytes depend on those arrays alone.
+"""Figures: each function takes plain arrays and writes one PNG, whose bytes depend only on those arrays.
 
-Matplotlib's objects are used directly: no pyplot, so no global state, no display and nothing to close.
+Matplotlib's objects are used directly, without pyplot: no global state, no display and nothing to close.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from worldmodels.common.checkpoint import atomic_path
 
-_SIZE = (8.0, 4.8)  # inches; at 100 dots an inch a page shows it 800 pixels wide, and the text is sized for that
+_SIZE = (8.0, 4.8)  # inches; at 100 dots per inch a page shows it 800 pixels wide, and the text is sized for that
 _DPI = 150
 _TITLE, _LABEL, _TICK = 14, 13, 11.5  # points
 _INK, _FAINT, _GRID = "#27272a", "#71717a", "#e4e4e7"
 _AGENT, _OTHER = "#2563ab", "#a1a1aa"
-_COLOURS = ("#2563ab", "#d9792b", "#3f8f5b", "#8a5aa8", "#b3413a", "#6b7280")  # told apart in grey too, by their marks
+_COLOURS = ("#2563ab", "#d9792b", "#3f8f5b", "#8a5aa8", "#b3413a", "#6b7280")  # markers distinguish them in grey
 _MARKS = ("o", "s", "^", "D", "v", "P")
 _GAP, _PAIR_GAP = 4, 10  # pixels of the original frames between reconstructions, and between their rows
 
@@ -34,7 +34,7 @@ def return_histogram(
     solved: float | None = None,
     title: str = "Return on held-out seeds",
 ) -> None:
-    """Returns of the agent against those of the random policy on the same seeds.
+    """Histogram of the agent's and the random policy's returns on the same seeds.
 
     Args:
         agent, random: (N,), (M,) episode returns, unscaled.
@@ -73,7 +73,7 @@ def dream_against_real(
     Args:
         dream, real: (N,) mean returns, unscaled.
         rank_correlation: Spearman's, of the two.
-        kinds: (N,) what each controller is ("random", "best of a round"), shown by colour and mark.
+        kinds: (N,) each controller's kind ("random", "best of a round"), shown by colour and marker.
     """
     dream, real = np.asarray(dream, np.float64), np.asarray(real, np.float64)
     names = np.asarray(kinds or ["controller"] * len(dream))
@@ -90,7 +90,7 @@ def dream_against_real(
 
 
 def reconstructions(path: Path, originals: NDArray[np.uint8], reconstructed: NDArray[np.uint8]) -> None:
-    """Frames above what V makes of them, pixel by pixel, eight to a row.
+    """Frames above their reconstructions by V, without resampling, eight to a row.
 
     Args:
         originals, reconstructed: (N, H, W, 3) uint8.
@@ -116,7 +116,7 @@ def reconstructions(path: Path, originals: NDArray[np.uint8], reconstructed: NDA
 
 
 def _mosaic(above: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(N, H, W, 3) twice as one picture: up to eight pairs in a row, each pair one above the other, white between."""
+    """Two (N, H, W, 3) arrays as one image: up to eight pairs per row, one frame above the other, white between."""
     pairs = np.concatenate([above, below], axis=1)  # (N, 2H, W, 3)
     columns = min(8, len(pairs))
     pairs = np.pad(pairs, ((0, -len(pairs) % columns), (0, 0), (0, 0), (0, 0)), constant_values=255)
@@ -135,7 +135,7 @@ def open_loop_error(
     ylabel: str = "root mean square error of z",
     title: str = "How far M sees ahead without looking",
 ) -> None:
-    """Error of M's open-loop prediction against the horizon, beside that of a world that stands still.
+    """Error of M's open-loop prediction against the horizon, and that of a constant prediction.
 
     Args:
         horizons: (N,) steps ahead, at least 1. error, baseline: (N,), as ``ylabel`` says.

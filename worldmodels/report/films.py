@@ -1,4 +1,4 @@
-"""Films of the agent: in reality, and in its dream beside reality."""
+"""Videos of the agent: in reality, and in its dream next to reality."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -24,7 +24,7 @@ from worldmodels.vision.base import Vision, sample_z
 
 
 def film_agent(path: Path, env_config: EnvConfig, agent: Agent, seed: int) -> None:
-    """The agent's episode of ``seed`` in the real environment, as the environment draws it."""
+    """The agent's episode of ``seed`` in the real environment, as rendered by the environment."""
     env = make_env(env_config, render=True)
     try:
         shots = play(env, agent, seed)
@@ -44,7 +44,7 @@ def film_dream(
     solution: NDArray[np.float32],
     seed: int,
 ) -> None:
-    """The same controller from the same start in reality and in member 0's dream, side by side, each on its own.
+    """The same controller from the same start in reality and, independently, in member 0's dream, side by side.
 
     Args:
         solution: (N,) C's parameters.
@@ -95,6 +95,6 @@ def _dreamed(
 
 
 def _drawn(spec: EnvSpec, vision: Vision, z: Tensor) -> Frame:
-    """What z (1, Z) stands for, as a picture."""
+    """The state that z (1, Z) encodes, as an image."""
     decoded = vision.decode(z.numpy())[0]
     return draw_state(decoded, spec.id) if spec.observation == "state" else upscale(decoded)

@@ -1,4 +1,4 @@
-"""What is drawn on and around a frame. Frames are (H, W, 3) uint8 RGB; none is changed in place."""
+"""Annotation and layout of frames. Frames are (H, W, 3) uint8 RGB; none is changed in place."""
 
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
@@ -18,7 +18,7 @@ _FONT_SCALE = 0.65
 
 
 def upscale(frame: Frame, height: int = 384) -> Frame:
-    """``frame`` enlarged by the smallest whole factor that makes it at least ``height`` tall; pixels stay square."""
+    """``frame`` enlarged by the smallest integer factor that makes it at least ``height`` tall; pixels stay square."""
     factor = -(-height // frame.shape[0])
     return frame.repeat(factor, axis=0).repeat(factor, axis=1)
 
@@ -39,7 +39,7 @@ def annotate(frame: Frame, step: int, episode_return: float) -> Frame:
 
 
 def side_by_side(left: Frame, right: Frame, labels: tuple[str, str] = ("reality", "dream")) -> Frame:
-    """Two frames next to each other under their names; the lower one is scaled to the height of the other."""
+    """Two frames next to each other with labels above; the lower one is scaled to the height of the other."""
     height = max(left.shape[0], right.shape[0])
     panels = [headline(_to_height(frame, height), label) for frame, label in zip((left, right), labels, strict=True)]
     gap = np.full((panels[0].shape[0], _GAP, 3), _BACKGROUND, np.uint8)
@@ -47,7 +47,7 @@ def side_by_side(left: Frame, right: Frame, labels: tuple[str, str] = ("reality"
 
 
 def hold_last(left: Iterable[Frame], right: Iterable[Frame]) -> Iterator[tuple[Frame, Frame]]:
-    """Pairs of frames until both sides have ended; the side that ends first stays on its last frame, dimmed.
+    """Pairs of frames until both sides have ended; the side that ends first repeats its last frame, dimmed.
 
     Raises:
         ValueError: a side has no frame at all.
@@ -83,7 +83,7 @@ def _strip(width: int, left: str, right: str) -> Frame:
 
 
 def _fitting(text: str, room: int) -> tuple[float, int]:
-    """The font scale at which ``text`` fits into ``room`` pixels, and its width in pixels then."""
+    """The font scale at which ``text`` fits into ``room`` pixels, and the resulting width in pixels."""
     wanted = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0]
     scale = _FONT_SCALE * min(1.0, max(room, 1) / max(wanted, 1))
     return scale, cv2.getTextSize(text, _FONT, scale, 1)[0][0]

@@ -1,4 +1,4 @@
-"""A policy at play in one real episode, frame by frame, for videos."""
+"""One real episode of a policy, frame by frame, for videos."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from worldmodels.report.frames import Frame
 
 
 class Shot(NamedTuple):
-    """One moment of an episode.
+    """One time step of an episode.
 
     Attributes:
         frame: (H, W, 3) uint8, the environment's own rendering.
-        obs: what the policy sees: (64, 64, 3) uint8 or (S,) float32.
+        obs: the policy's observation: (64, 64, 3) uint8 or (S,) float32.
         step: number of actions so far.
         episode_return: sum of the unscaled rewards so far.
     """
@@ -32,7 +32,7 @@ def play(env: gym.Env, policy: Policy, seed: int, max_steps: int | None = None) 
 
     Args:
         env: made by ``make_env(config, render=True)``.
-        max_steps: shots end after that many steps, though the episode may not; None or 0 for the whole episode.
+        max_steps: stop after that many steps, even if the episode has not ended; None or 0 for the whole episode.
     """
     policy.begin([seed])
     obs, _ = env.reset(seed=seed)
@@ -47,7 +47,7 @@ def play(env: gym.Env, policy: Policy, seed: int, max_steps: int | None = None) 
 
 
 def playing_speed(env: gym.Env, frame_skip: int = 1) -> float:
-    """Shots per second at which the episode plays in its natural time."""
+    """Shots per second that play the episode in real time."""
     return float(env.metadata.get("render_fps") or 30) / frame_skip
 
 

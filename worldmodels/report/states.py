@@ -1,4 +1,4 @@
-"""A picture of a state vector, so that the dream of a state environment can be looked at beside reality."""
+"""Images of state vectors, to show the dream of a state environment next to reality."""
 
 import math
 
@@ -19,7 +19,7 @@ def draw_state(state: NDArray, env_id: str = "") -> Frame:
         state: (S,) in the environment's own units.
         env_id: id of the environment, ``spec.id``.
     """
-    state = np.clip(np.nan_to_num(np.asarray(state, np.float64)), -1e6, 1e6)  # a dream may go anywhere
+    state = np.clip(np.nan_to_num(np.asarray(state, np.float64)), -1e6, 1e6)  # a dream's state is unbounded
     if "LunarLander" in env_id and len(state) == 8:
         return draw_lander(state)
     return draw_bars(state)
@@ -29,8 +29,8 @@ def draw_state(state: NDArray, env_id: str = "") -> Frame:
 _GROUND_Y = 100.0  # the pad's height; the terrain around it is not part of the state, so the ground is drawn flat
 _PAD_X = (240.0, 360.0)
 _BODY = np.array([(-14, 17), (-17, 0), (-17, -10), (17, -10), (17, 0), (14, 17)], np.float64)
-_LEG = np.array([(17, -3), (24, -18)], np.float64)  # hip to foot, of the right leg
-_LEG_DOWN = 18.0  # how far the body's centre is above the pad when y is 0
+_LEG = np.array([(17, -3), (24, -18)], np.float64)  # hip and foot of the right leg
+_LEG_DOWN = 18.0  # height of the body's centre above the pad when y is 0
 _SKY, _GROUND, _LANDER, _OUTLINE = (18, 18, 26), (226, 226, 226), (128, 102, 230), (77, 77, 128)
 _LIT, _FLAG, _PAD, _VELOCITY = (255, 196, 61), (204, 204, 0), (150, 150, 150), (120, 190, 255)
 
@@ -38,7 +38,8 @@ _LIT, _FLAG, _PAD, _VELOCITY = (255, 196, 61), (204, 204, 0), (150, 150, 150), (
 def draw_lander(state: NDArray[np.float64]) -> Frame:
     """LunarLander's 8 numbers (x, y, vx, vy, angle, angular velocity, left and right contact) as a drawing.
 
-    A leg that touches the ground is lit; the line from the body is the way of the next 15 steps at this velocity.
+    A leg in contact with the ground is highlighted; the line from the body is the path of the next 15 steps at this
+    velocity.
     """
     frame = np.full((*_SIZE, 3), _SKY, np.uint8)
     _draw_ground(frame)
@@ -92,7 +93,7 @@ _MARGIN = 36  # pixels around the bars
 
 
 def draw_bars(state: NDArray[np.float64]) -> Frame:
-    """(S,) numbers as bars between -1 and 1; one outside this range is cut there and drawn red."""
+    """(S,) numbers as bars between -1 and 1; one outside this range is clipped and drawn red."""
     frame = np.full((*_SIZE, 3), _PAPER, np.uint8)
     height, width = _SIZE
     half = height / 2 - _MARGIN

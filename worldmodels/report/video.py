@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 
 from worldmodels.common.checkpoint import atomic_path
 
-_CONTAINER = {"movflags": "+faststart", "fflags": "+bitexact"}  # faststart: plays while it loads; bitexact: no versions
-_BT709 = 1  # its number as matrix, primaries and transfer alike (ITU-T H.273)
+_CONTAINER = {"movflags": "+faststart", "fflags": "+bitexact"}  # faststart: plays while loading; bitexact: no versions
+_BT709 = 1  # its code as matrix, primaries and transfer (ITU-T H.273)
 _CODEC = {
     "preset": "veryfast",
-    "crf": "18",  # visually lossless; drawn frames are small all the same
-    "threads": "1",  # the bytes of x264 depend on its number of threads
+    "crf": "18",  # visually lossless; files of drawn frames are small nevertheless
+    "threads": "1",  # the output of x264 depends on its number of threads
 }
 if platform.machine().lower() in ("x86_64", "amd64"):
-    _CODEC["x264-params"] = "asm=AVX2"  # with AVX-512 the same frames give one of several files
+    _CODEC["x264-params"] = "asm=AVX2"  # with AVX-512 the same frames do not always give the same file
 
 
 def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> None:
-    """Write ``frames`` as an H.264 video (mp4, yuv420p) that browsers play; the file is whole or absent.
+    """Write ``frames`` as an H.264 video (mp4, yuv420p) that browsers play; the file is written atomically.
 
     Args:
         frames: (H, W, 3) uint8 RGB, all of one size; taken one at a time. An odd size gets one more row or column.
@@ -47,7 +47,7 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> 
         stream = _stream(container, first, fps)
         for frame in _checked(chain([first], source), first.shape):
             container.mux(stream.encode(_video_frame(frame)))
-        container.mux(stream.encode(None))  # what the encoder still holds
+        container.mux(stream.encode(None))  # flush the encoder
 
 
 def _stream(container: OutputContainer, first: NDArray, fps: float) -> VideoStream:
@@ -56,7 +56,7 @@ def _stream(container: OutputContainer, first: NDArray, fps: float) -> VideoStre
     stream.height, stream.width = height + height % 2, width + width % 2  # chroma is stored at half size
     stream.pix_fmt = "yuv420p"
     codec = stream.codec_context
-    codec.colorspace = codec.color_primaries = codec.color_trc = _BT709  # unsaid, players guess, and differ
+    codec.colorspace = codec.color_primaries = codec.color_trc = _BT709  # if unspecified, players guess differently
     codec.color_range = ColorRange.MPEG
     return stream
 

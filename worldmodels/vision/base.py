@@ -1,4 +1,4 @@
-"""What every V is: observations in, (mu, logvar) out, and back. Also the one way from bytes to numbers and to z."""
+"""The interface of V: observations to (mu, logvar) and back. Also converts frames to floats, and samples z."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOGVAR_EXACT = -60.0  # a logvar at or below this means: no noise, z = mu to the
 
 
 class Vision(ABC):
-    """V: ``VAE`` for frames, ``StateNormaliser`` for states; the rest of the project need not know which.
+    """V: ``VAE`` for frames, ``StateNormaliser`` for states; other code need not distinguish them.
 
     Attributes:
         kind: the name it is saved under.
@@ -39,30 +39,30 @@ class Vision(ABC):
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Plain values that make the same V again, weights aside."""
+        """Plain values from which the same V can be constructed, without its weights."""
 
     @abstractmethod
     def weights(self) -> dict[str, NDArray]:
-        """All else that it consists of."""
+        """The arrays that complete ``settings``."""
 
 
 def frames_to_float(frames: Tensor) -> Tensor:
-    """(B, 64, 64, 3) in 0 to 255 to (B, 3, 64, 64) float32 in [0, 1]; the only place where this is done.
+    """(B, 64, 64, 3) in 0 to 255 to (B, 3, 64, 64) float32 in [0, 1]; the only code that does this.
 
-    The result is a channels-last view: the bytes stay in the order in which they were stored.
+    The result is a channels-last view: the memory order is that of ``frames``.
     """
     return frames.permute(0, 3, 1, 2).float() / 255
 
 
 def float_to_frames(pixels: Tensor) -> NDArray[np.uint8]:
-    """(B, 3, 64, 64) in [0, 1] to (B, 64, 64, 3) uint8, for pictures."""
+    """(B, 3, 64, 64) in [0, 1] to (B, 64, 64, 3) uint8, for images."""
     return (pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def sample_z(mu: Array, logvar: Array, noise: Array) -> Array:
     """z ~ N(mu, exp(logvar)) from standard normal ``noise``, all (…, Z); z = mu where logvar is ``LOGVAR_EXACT``.
 
-    Takes and gives NumPy arrays or tensors.
+    Accepts and returns NumPy arrays or tensors.
     """
     std: Any = posterior_std(logvar)
     return mu + std * noise

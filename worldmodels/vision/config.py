@@ -1,4 +1,4 @@
-"""The settings of V."""
+"""Settings of V."""
 
 from worldmodels.common.params import Count, NonNegative, Positive, Precision, settings
 
@@ -11,14 +11,15 @@ class VAEConfig:
         z_dim: latent dimensions.
         width: channels of the first convolution; the others have 2, 4 and 8 times as many.
         beta: weight of the KL term.
-        free_bits: nats per latent dimension which the KL of a frame may have without being penalised.
-        foreground_weight: a pixel whose distance from the data's mean frame is d, in [0, 1], counts
-            1 + foreground_weight · d times; 0 counts all pixels alike. Keeps a ball on the screen from being lost.
-        precision: of the convolutions and matrix products, in training and ever after (``worldmodels.common.device``).
+        free_bits: KL in nats per latent dimension, averaged over a frame's dimensions, below which it has no penalty.
+        foreground_weight: a pixel at distance d, in [0, 1], from the data's mean frame has weight 1 + foreground_weight
+            · d; 0 weights all pixels equally. Keeps small objects, such as a ball, in the reconstruction.
+        precision: of the convolutions and matrix products, in training and in later use
+            (``worldmodels.common.device``).
         learning_rate: Adam's.
         batch_size: frames per update.
         epochs: passes over the training frames.
-        grad_clip: largest norm of the gradient; 0 does not clip.
+        grad_clip: maximum gradient norm; 0 does not clip.
     """
 
     z_dim: Count = 32

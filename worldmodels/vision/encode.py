@@ -1,4 +1,4 @@
-"""From episodes to latents, with memory bounded by one episode."""
+"""Encoding of episodes into latents, with memory bounded by one episode."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ def encode_episodes(
     folder: Path,
     total: int | None = None,
 ) -> LatentStore:
-    """Encode episodes, in their order, into a ``LatentStore`` in ``folder``, whole or not at all.
+    """Encode episodes, in their order, into a ``LatentStore`` in ``folder``, atomically.
 
     Args:
         encode_action: the environment's actions (T, …) to (T, A) float32 (``EnvSpec.encode_action``).

@@ -1,4 +1,4 @@
-"""V on disk: one file, whichever kind it is."""
+"""Saving and loading of V, in one file for both kinds."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def save_vision(path: Path, vision: Vision) -> None:
-    """Save V with its settings. The bytes depend on the weights and settings alone, not on the device."""
+    """Save V with its settings. The bytes depend only on the weights and settings, not on the device."""
     checkpoint.save(path, *pack_vision(vision))
 
 
 def load_vision(path: Path, device: "str | torch.device" = "cpu") -> Vision:
-    """V as it was saved, on ``device``, in evaluation mode.
+    """The saved V, on ``device``, in evaluation mode.
 
     Raises:
-        CheckpointError: the file is missing, damaged or no V.
+        CheckpointError: the file is missing, damaged, or contains no V.
     """
     weights, about = checkpoint.load(path)
     try:
@@ -35,7 +35,7 @@ def load_vision(path: Path, device: "str | torch.device" = "cpu") -> Vision:
 
 
 def pack_vision(vision: Vision) -> tuple[dict[str, NDArray], dict[str, Any]]:
-    """V as arrays, and plain values that say what it is."""
+    """V as arrays, and plain values that describe it."""
     return vision.weights(), {"kind": vision.kind, "config": vision.settings()}
 
 
@@ -45,7 +45,7 @@ def unpack_vision(
     """The inverse of ``pack_vision``.
 
     Raises:
-        KeyError: ``about`` tells of something else.
+        KeyError: ``about`` does not describe a V.
     """
     makers = {"vae": _make_vae, "normaliser": _make_normaliser}
     return makers[about["kind"]](weights, about["config"], device)
@@ -56,7 +56,7 @@ def _make_normaliser(weights: Mapping[str, NDArray], config: Mapping[str, Any], 
 
 
 def _make_vae(weights: Mapping[str, NDArray], config: Mapping[str, Any], device: "str | torch.device") -> Vision:
-    from worldmodels.vision.vae import VAE  # here, because a state environment does without torch
+    from worldmodels.vision.vae import VAE  # imported late: a state environment needs no torch
 
     vae = VAE(VAEConfig(**config))
     vae.load_weights(weights)

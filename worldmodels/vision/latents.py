@@ -1,4 +1,4 @@
-"""Encoded episodes on disk: plain .npy columns, all episodes end to end, and a manifest.
+"""Encoded episodes on disk: plain .npy columns, all episodes concatenated, and a manifest.
 
     manifest.json   spec, source, counts, digest of every column
     mu.npy logvar.npy               (sum(T+1), Z) float32
@@ -7,7 +7,7 @@
     terminated.npy truncated.npy    (sum(T),) bool
     lengths.npy                     (N,) int64, the T of each episode
 
-The columns are memory-mapped on reading and streamed on writing, so memory stays bounded however long the run was.
+Columns are memory-mapped on reading and streamed on writing, so memory is bounded for runs of any length.
 """
 
 import json
@@ -48,18 +48,18 @@ class LatentStore:
     """The encoded episodes of one run, read-only.
 
     Attributes:
-        folder: where it lies.
+        folder: its path.
         spec: the environment's description, as ``EnvSpec.to_dict`` gave it.
-        source: digest of what was encoded, and with which V.
+        source: digest of the encoded data and of V.
         lengths: (N,) int64, steps T of each episode.
-        mu, logvar: (sum(T+1), Z) float32, memory-mapped, all episodes end to end.
+        mu, logvar: (sum(T+1), Z) float32, memory-mapped, all episodes concatenated.
         action: (sum(T), A) float32. reward: (sum(T),) float32. terminated, truncated: (sum(T),) bool.
-        obs_offset: (N+1,) int64: episode i has the rows obs_offset[i] to obs_offset[i+1] of mu; obs_offset[:-1]
-            are the rows of the episodes' first observations.
+        obs_offset: (N+1,) int64: episode i has the rows obs_offset[i] to obs_offset[i+1] of mu; obs_offset[:-1] are the
+            rows of the episodes' first observations.
         step_offset: (N+1,) int64: the same for the columns of steps.
 
     Raises:
-        LatentError: the folder is no store, or a column is missing or damaged; it is named.
+        LatentError: the folder is not a store, or a column is missing or damaged; the message names it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ class LatentStore:
 
     @property
     def steps(self) -> int:
-        """Environment steps of all episodes together."""
+        """Total number of environment steps."""
         return int(self.step_offset[-1])
 
     def episode(self, index: int) -> LatentEpisode:
@@ -120,17 +120,17 @@ class LatentStore:
 
 
 class LatentWriter:
-    """Writes a store one episode at a time; it appears under its name when the block ends well, whole or not at all.
+    """Writes a store one episode at a time, atomically: it appears at ``folder`` if the block succeeds.
 
-    The bytes depend on the episodes, ``spec`` and ``source`` alone.
+    The bytes depend only on the episodes, ``spec`` and ``source``.
 
     Args:
-        folder: the store to make; one that is there is replaced.
+        folder: the store to create; an existing one is replaced.
         spec: the environment's description, plain values (``EnvSpec.to_dict``).
-        source: digest of what is encoded, and with which V.
+        source: digest of the encoded data and of V.
 
     Raises:
-        LatentError: at the end of the block, when no episode was added.
+        LatentError: at the end of the block, if no episode was added.
     """
 
     def __init__(self, folder: Path, *, spec: Mapping[str, Any], source: str) -> None:
@@ -140,7 +140,7 @@ class LatentWriter:
         self._columns: dict[str, _Column] = {}
 
     def __enter__(self) -> "LatentWriter":
-        shutil.rmtree(self._partial, ignore_errors=True)  # a killed run's
+        shutil.rmtree(self._partial, ignore_errors=True)  # left by a killed run
         self._partial.mkdir(parents=True)
         self._columns = {name: _Column(self._partial / f"{name}.npy", dtype) for name, dtype in _DTYPES.items()}
         return self
@@ -149,7 +149,7 @@ class LatentWriter:
         """Append one episode.
 
         Raises:
-            ValueError: its z_dim or action_dim is not that of the episodes before.
+            ValueError: its z_dim or action_dim differs from that of the previous episodes.
         """
         for name in (*_OBSERVATION_COLUMNS, *_STEP_COLUMNS):
             self._columns[name].append(getattr(episode, name))
@@ -176,7 +176,7 @@ class LatentWriter:
 
 
 class _Column:
-    """A .npy file that grows: numpy leaves room in the header for the row count, which is filled in at the end."""
+    """A .npy file that grows: numpy reserves header space for the row count, which is written at the end."""
 
     def __init__(self, path: Path, dtype: type) -> None:
         self._file: BinaryIO = path.open("wb")

@@ -7,12 +7,12 @@ from worldmodels.vision.config import VAEConfig
 
 
 def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp(logvar)) ‖ N(0, 1)), summed over dimensions: (B, Z) twice to (B,), in nats."""
+    """KL(N(mu, exp(logvar)) ‖ N(0, 1)), summed over dimensions: two (B, Z) to (B,), in nats."""
     return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(dim=1)
 
 
 def pixel_weights(pixels: Tensor, mean_frame: Tensor, foreground_weight: float) -> Tensor:
-    """How often each pixel counts: 1 + foreground_weight · (largest distance of a channel from the mean frame).
+    """Weight of each pixel: 1 + foreground_weight · (largest distance of a channel from the mean frame).
 
     Args:
         pixels: (B, 3, 64, 64) in [0, 1].

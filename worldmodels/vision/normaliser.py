@@ -1,4 +1,4 @@
-"""V of state environments: no network, z is the normalised state."""
+"""V of state environments: no network; z is the normalised state."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from worldmodels.vision.base import LOGVAR_EXACT, Vision
 
-STD_FLOOR = 1e-3  # noise in a dimension that hardly varies in the data is not to be blown up
+STD_FLOOR = 1e-3  # do not amplify the noise of a dimension that hardly varies in the data
 
 
 class StateNormaliser(Vision):
-    """z = (x - mean) / std, exactly; binary dimensions are left as they are, 0 or 1.
+    """z = (x - mean) / std, exactly; binary dimensions keep their values, 0 or 1.
 
     Args:
         mean, std: (S,) float32 in the environment's units; 0 and 1 on binary dimensions.
@@ -34,7 +34,7 @@ class StateNormaliser(Vision):
         return z * self.std + self.mean
 
     def settings(self) -> dict[str, Any]:
-        """None: the weights say it all."""
+        """Empty: ``weights`` define the normaliser completely."""
         return {}
 
     def weights(self) -> dict[str, NDArray]:
@@ -46,8 +46,8 @@ def fit_normaliser(statistics: Mapping[str, Any]) -> StateNormaliser:
     """The normaliser of a data set.
 
     Args:
-        statistics: ``mean`` and ``std``, a number per dimension in the environment's units, and ``binary``, the
-            indices of the dimensions that are only ever 0 or 1.
+        statistics: ``mean`` and ``std``, a number per dimension in the environment's units, and ``binary``, the indices
+            of the dimensions whose values are all 0 or 1.
     """
     mean = np.array(statistics["mean"], np.float32)
     std = np.maximum(np.array(statistics["std"], np.float32), np.float32(STD_FLOOR))

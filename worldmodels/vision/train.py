@@ -1,4 +1,4 @@
-"""Training the VAE."""
+"""Training of the VAE."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from worldmodels.vision.vae import VAE
 
 
 class FrameSource(Protocol):
-    """Where frames come from. The same arguments must always give the same batches.
+    """Source of frames. The same arguments must always give the same batches.
 
     Attributes:
         batches_per_epoch: training batches of one epoch.
@@ -33,11 +33,11 @@ class FrameSource(Protocol):
     def mean_frame(self) -> NDArray: ...
 
     def train_batches(self, epoch: int, start: int) -> Iterator[NDArray | Tensor]:
-        """The epoch's batches from number ``start`` on, each (B, 64, 64, 3) uint8, in an order of the epoch's own."""
+        """The epoch's batches from number ``start`` on, each (B, 64, 64, 3) uint8, in an order of this epoch."""
         ...
 
     def validation_batches(self) -> Iterator[NDArray]:
-        """All validation frames, (B, 64, 64, 3) uint8 a batch, always in the same order."""
+        """All validation frames, batches of (B, 64, 64, 3) uint8, always in the same order."""
         ...
 
 
@@ -56,7 +56,7 @@ def train_vision(
 
     Args:
         seed, stream: name the random stream of this training.
-        previous: V to start from instead of new weights; of the same ``z_dim`` and ``width``.
+        previous: V with the initial weights, instead of random ones; of the same ``z_dim`` and ``width``.
         log: takes the metrics of ``vae_loss``: squared pixel error per frame and nats per frame.
 
     Returns:
@@ -110,14 +110,14 @@ class _Learner:
         self.mean_frame = frames_to_float(torch.as_tensor(source.mean_frame, device=device)[None])  # (1, 3, 64, 64)
 
     def batches(self, update: int) -> Iterator[tuple[int, NDArray | Tensor]]:
-        """(number of the update, frames)."""
+        """(index of the update, frames)."""
         while True:
             for frames in self.source.train_batches(*divmod(update, self.source.batches_per_epoch)):
                 yield update, frames
                 update += 1
 
     def shards(self, batch: tuple[int, NDArray | Tensor]) -> list[tuple[float, Tensor, Tensor]]:
-        """Each shard's share of the batch, frames and noise."""
+        """Each shard's share of the batch, its frames and its noise."""
         frames, noise = self._frames_and_noise("train", *batch)
         sizes = shard_sizes(len(frames), self.device)
         parts = zip(frames.split(sizes), noise.split(sizes), strict=True)
@@ -149,7 +149,7 @@ class _Learner:
         pass
 
     def _frames_and_noise(self, purpose: str, number: int, frames: NDArray | Tensor) -> tuple[Tensor, Tensor]:
-        # the noise of a batch has a stream of its own, so that a resumed run needs no generator's state
+        # Each batch's noise has its own stream, so that a resumed run needs no generator state.
         rng = torch_rng(*self.stream, f"vae-{purpose}-noise", number)
         noise = torch.randn(len(frames), self.config.z_dim, generator=rng)
         return upload(torch.as_tensor(frames), self.device), upload(noise, self.device)

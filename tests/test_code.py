@@ -97,10 +97,10 @@ class Cells(CountingState):
 }
 
 
-def edit(path: Path, old: str, new: str) -> None:
+def edit(path: Path, old: str, new: str, count: int = -1) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new), encoding="utf-8")
+    path.write_text(text.replace(old, new, count), encoding="utf-8")
 
 
 def add(path: Path, text: str) -> None:
@@ -120,7 +120,7 @@ def test_what_an_edit_reruns(tmp_path):
     assert ran(repro(folder)) == ["code", *everything]
 
     edit(library / "memory/loss.py", "    s = model.stats\n", "    s = model.stats  # its units\n")
-    edit(library / "memory/train.py", '"""Training M."""', '"""Training the memory."""')
+    edit(library / "memory/train.py", '"""', '"""Edited: ', count=1)
     edit(
         library / "environment/policy.py",
         "return self.spec.decode_action(2 * noise - 1)",

@@ -22,6 +22,7 @@ from worldmodels.memory.train import clip_each_member
 from worldmodels.memory.validate import validate
 from worldmodels.training import TrainingError
 
+pytestmark = pytest.mark.slow  # a second each, and there are many
 ROOT = Path(__file__).parents[2]
 
 
@@ -44,7 +45,6 @@ def learned(tmp_path_factory):
     return train(root, config, store=walks(root / "latents", 100), log=log), log
 
 
-@pytest.mark.slow
 def test_it_learns_a_deterministic_world(learned, tmp_path):
     model, log = learned
     assert log.named("validation/loss")[-1] < log.named("validation/loss")[0]
@@ -56,7 +56,6 @@ def test_it_learns_a_deterministic_world(learned, tmp_path):
     assert 0.8 < metrics["calibration"] < 1.2
 
 
-@pytest.mark.slow
 def test_open_loop_it_beats_the_constant_and_short_horizons_are_easier(learned, tmp_path):
     store = make_store(tmp_path / "unseen", [walk(1000 + seed) for seed in range(60)])
     rows = open_loop(learned[0], store, np.arange(len(store)), (0,), horizons=(1, 5, 20))
@@ -66,7 +65,6 @@ def test_open_loop_it_beats_the_constant_and_short_horizons_are_easier(learned, 
     assert rows[0].error < rows[2].error
 
 
-@pytest.mark.slow
 def test_a_horizon_nobody_reaches_is_left_out(learned, tmp_path):
     store = make_store(tmp_path / "short", [walk(seed, limit=12) for seed in range(5)])
     rows = open_loop(learned[0], store, np.arange(5), (0,), horizons=(1, 2, 5))
@@ -108,7 +106,6 @@ def test_a_stopped_run_resumes_to_the_same_bytes_and_logs(tmp_path, stop, checkp
     assert (model_bytes(tmp_path / "stopped"), log.calls) == wanted
 
 
-@pytest.mark.slow
 def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
     end_of_first_epoch = whole[1][0][0]
     command = [sys.executable, "-m", "tests.memory.hanging_job", str(tmp_path), str(end_of_first_epoch)]

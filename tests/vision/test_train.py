@@ -17,6 +17,7 @@ from worldmodels.common.params import ParamError, parse_section
 from worldmodels.training import TrainingError
 from worldmodels.vision.config import VAEConfig
 
+pytestmark = pytest.mark.slow  # a second each, and there are many
 ROOT = Path(__file__).parents[2]
 
 
@@ -87,7 +88,6 @@ def test_a_resumed_run_goes_on_and_does_not_begin_again(tmp_path):
     assert seen == [(1, 2)]  # the fifth point, of update 8, was lost; the checkpoint is of update 7
 
 
-@pytest.mark.slow
 def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
     command = [sys.executable, "-m", "tests.vision.hanging_job", str(tmp_path), "8"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as job:

@@ -115,6 +115,7 @@ def test_a_pixel_off_the_mean_frame_counts_more():
     assert error(21, 8.0) == pytest.approx(0.01, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_it_overfits_one_batch(rng, precision):
     config = VAEConfig(z_dim=8, width=4, beta=0.1, precision=precision)

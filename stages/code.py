@@ -15,7 +15,9 @@ from typing import Any
 
 from stages.common.sources import Sources
 from worldmodels.common.errors import one_line_errors
-from worldmodels.common.params import UserError, read_params
+from worldmodels.common.params import UserError, load_section, read_params
+from worldmodels.control.config import EvaluateConfig
+from worldmodels.environment.config import EnvConfig
 
 FOLDER = Path("code")
 STAGES = ("init", "collect", "vae", "encode", "mdnrnn", "controller", "evaluate")
@@ -26,12 +28,13 @@ Code = dict[str, dict[str, str]]
 """``modules``: dotted name to digest. ``packages``: installed distributions that environments come from, to version."""
 
 
-def code_of(stage: str, params: Mapping[str, Any], sources: Sources) -> Code:
+def code_of(stage: str, sources: Sources) -> Code:
     """The code that a stage's result depends on: its own modules, and those of the environments it uses."""
     modules = sources.reach(f"stages.{stage}")
     packages: dict[str, str] = {}
     if MAKES_ENVIRONMENTS in modules:
-        ids = [params["env"]["id"]] + [params["evaluate"]["env_id"]] * (stage in SCORING)
+        ids = [load_section("env", EnvConfig).id]
+        ids += [load_section("evaluate", EvaluateConfig).env_id] * (stage in SCORING)
         origins = [origin for env_id in ids if env_id for origin in environment_modules(env_id)]
         modules = sources.reach(f"stages.{stage}", *origins)
         packages = versions(origins, sources)
@@ -86,10 +89,9 @@ def _site_packages(package: str) -> Path:
 
 def write(sources: Sources) -> None:
     """Write code/<stage>.json for every stage."""
-    params = read_params()
     FOLDER.mkdir(exist_ok=True)
     for stage in STAGES:
-        text = json.dumps(code_of(stage, params, sources), indent=2, sort_keys=True) + "\n"
+        text = json.dumps(code_of(stage, sources), indent=2, sort_keys=True) + "\n"
         (FOLDER / f"{stage}.json").write_text(text, encoding="utf-8")
 
 
@@ -101,7 +103,7 @@ def why(stage: str, sources: Sources) -> Iterator[str]:
     """
     if stage not in STAGES:
         raise UserError(f"--why {stage}: no such stage; accepted: {', '.join(STAGES)}")
-    now = code_of(stage, read_params(), sources)
+    now = code_of(stage, sources)
     locked = {name: entry for name, entry in _lock().items() if name.split("@")[0] == stage}
     if not locked:
         raise UserError(f"--why {stage}: dvc.lock has no run of it; `dvc repro` makes one")

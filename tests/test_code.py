@@ -168,3 +168,21 @@ def test_why_wants_the_name_of_a_stage(tmp_path):
 
 def test_importing_a_stage_leaves_the_garbage_collector_alone():
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (
+            lambda folder: edit(folder / "params.yaml", "env:\n  id:", "env: carracing\nodd:\n  id:"),
+            "env = 'carracing'",
+        ),
+        (lambda folder: add(folder / "tests" / "environments.py", "def half(\n"), "environments.py, line "),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(tmp_path, break_it, said):
+    folder = checkout(tmp_path, "env.id=tests.environments:CountingState-v0")
+    break_it(folder)
+    done = run(folder, "python", "-m", "stages.code")
+    assert done.returncode == 1
+    assert said in done.stderr and len(done.stderr.strip().splitlines()) == 1

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from worldmodels.common.params import UserError
+
 # "package.module:Class", as in gymnasium.register
 _ENTRY_POINT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -67,7 +69,10 @@ class Sources:
 
 
 def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), filename=str(path))
+    try:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: {error.msg}; correct it and run again") from None
 
 
 def _imported(tree: ast.AST, package: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
 from worldmodels.memory.mdnrnn import MDNRNNOutput, RNNState
+from worldmodels.memory.outcome import Outcome
 from worldmodels.memory.stats import WorldStats
 
 
@@ -33,10 +34,12 @@ class Oracle:
         total = state.h + (torch.arange(self.ensemble_size)[:, None, None] + 1) * z.sum(-1, keepdim=True)
         return SimpleNamespace(
             mean=z + action + self.member_drift,
-            reward=z.sum(-1),
-            terminated_logit=torch.where(z[..., 0] > self.edge, torch.inf, self.hazard),
             state=RNNState(total, total),
         )
+
+    def outcome(self, output: MDNRNNOutput, z: Tensor, action: Tensor, z_next: Tensor) -> Outcome:
+        logit = torch.where(z[..., 0] > self.edge, torch.inf, self.hazard)
+        return Outcome(z.sum(-1), torch.full_like(logit, -100.0), logit)
 
     def advance(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
         total = state.h + z.sum(-1, keepdim=True)
@@ -45,11 +48,11 @@ class Oracle:
     def sample(self, output: MDNRNNOutput, z: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> Tensor:
         return output.mean + self.spread * temperature**0.5 * normal * (1 + uniform)
 
-    def step_reward(self, output: MDNRNNOutput) -> Tensor:
-        return output.reward
+    def step_reward(self, outcome: Outcome) -> Tensor:
+        return outcome.reward
 
-    def terminal_reward(self, output: MDNRNNOutput) -> Tensor:
-        return torch.full_like(output.reward, -100.0)
+    def terminal_reward(self, outcome: Outcome) -> Tensor:
+        return outcome.terminal_reward
 
 
 class Origin:

@@ -27,26 +27,31 @@ def small_mdnrnn(ensemble_size: int = 2) -> MDNRNN:
 def one_at_a_time(dream, act, solutions, start, noise) -> DreamResult:
     """The naive simulator: a loop over candidates, rollouts and steps, with one dream in the batch."""
     returns = torch.zeros(len(solutions), len(start))
-    lengths, terminated = returns.long(), returns.bool()
+    lengths, terminated, left, last_reward = returns.long(), returns.bool(), returns.bool(), returns.clone()
     for p, solution in enumerate(solutions):
         for r in range(len(start)):
             member = r % dream.ensemble_size
             state = dream.reset(start[r].expand(dream.ensemble_size, 1, -1))
             for t in range(dream.config.horizon):
                 action = act(solution[None], dream.features(state)[member][None])[0]
-                state, reward, ended = dream.step(state, action.expand(dream.ensemble_size, 1, -1), noise.select(t, r))
+                state, reward, ended, gone = dream.step(
+                    state, action.expand(dream.ensemble_size, 1, -1), noise.select(t, r)
+                )
                 returns[p, r] += reward[member, 0]
                 lengths[p, r] += 1
-                terminated[p, r] = ended[member, 0]
+                terminated[p, r], left[p, r] = ended[member, 0], gone[member, 0]
+                last_reward[p, r] = reward[member, 0]
                 if terminated[p, r]:
                     break
-    return DreamResult(returns, lengths, terminated)
+    return DreamResult(returns, lengths, terminated, left, last_reward)
 
 
 def assert_same(a: DreamResult, b: DreamResult) -> None:
     assert torch.equal(a.lengths, b.lengths)
     assert torch.equal(a.terminated, b.terminated)
+    assert torch.equal(a.left, b.left)
     np.testing.assert_allclose(a.returns, b.returns, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(a.last_reward, b.last_reward, rtol=1e-4, atol=1e-4)
 
 
 def test_dream_of_the_oracle_is_the_true_trajectory():
@@ -194,7 +199,7 @@ def test_bfloat16_is_the_same_dream_but_for_rounding():
         state = dream.reset(start.view(2, 4, 2))
         with torch.inference_mode():
             steps.append(dream.step(state, torch.ones(2, 4, 2), noise.select(0, torch.arange(8).view(2, 4))))
-    (exact, reward, _), (rounded, rounded_reward, _) = steps
+    (exact, reward, *_), (rounded, rounded_reward, *_) = steps
     assert rounded.z.dtype == rounded_reward.dtype == dream.features(rounded).dtype == torch.float32
     assert not torch.equal(exact.z, rounded.z)
     np.testing.assert_allclose(rounded.z, exact.z, atol=0.005)

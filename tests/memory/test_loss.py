@@ -8,7 +8,8 @@ import torch
 
 from tests.memory.worlds import SMALL
 from worldmodels.memory.loss import mean_losses, step_counts, step_losses, total_loss
-from worldmodels.memory.mdnrnn import MDNRNN
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput
+from worldmodels.memory.outcome import Outcome
 from worldmodels.memory.stats import WorldStats
 from worldmodels.memory.windows import LatentBatch
 
@@ -25,6 +26,7 @@ def batch() -> LatentBatch:
     mask[0, 0, 3:] = False
     return LatentBatch(
         z=z,
+        z_seen=z,
         z_next=torch.stack((z[..., 0] + 1, torch.ones(E, B, L)), -1),
         action=torch.zeros(E, B, L, 1),
         reward=torch.where(terminated, -100.0, 3.0),
@@ -34,18 +36,24 @@ def batch() -> LatentBatch:
     )
 
 
-def output(data: LatentBatch, **changed):
+def output(data: LatentBatch) -> MDNRNNOutput:
     made = MODEL.unroll(data.z, data.action, MODEL.initial_state(B))
-    constant = {name: torch.full((E, B, L), value) for name, value in changed.items() if name[0] != "_"}
     shape = (E, B, L, 2, 1)
     return made._replace(
-        logpi=torch.zeros(shape), mean=torch.full(shape, 2.0), logstd=torch.full(shape, math.log(2)), **constant
-    )._replace(binary_logit=torch.full((E, B, L, 2), math.log(4)))
+        logpi=torch.zeros(shape),
+        mean=torch.full(shape, 2.0),
+        logstd=torch.full(shape, math.log(2)),
+        binary_logit=torch.full((E, B, L, 2), math.log(4)),
+    )
+
+
+def outcome(reward: float = 0.0, terminal_reward: float = 0.0, terminated_logit: float = 0.0) -> Outcome:
+    return Outcome(*(torch.full((E, B, L), value) for value in (reward, terminal_reward, terminated_logit)))
 
 
 def test_likelihood_of_a_change_and_of_a_coin():
     data = batch()
-    nll = step_losses(MODEL, output(data), data)["nll"]
+    nll = step_losses(MODEL, output(data), outcome(), data)["nll"]
     # a change of 1 is 2 units, equal to the mean: density 1 / (2 sqrt(2π)); the binary 1 has probability 4 / 5
     wanted = (math.log(2) + 0.5 * math.log(2 * math.pi) - math.log(0.8)) / 2
     torch.testing.assert_close(nll[data.mask], torch.full_like(nll[data.mask], wanted))
@@ -53,7 +61,7 @@ def test_likelihood_of_a_change_and_of_a_coin():
 
 def test_each_reward_head_learns_from_its_own_steps():
     data = batch()
-    losses = step_losses(MODEL, output(data, reward=2.0, terminal_reward=-99.0), data)
+    losses = step_losses(MODEL, output(data), outcome(reward=2.0, terminal_reward=-99.0), data)
     assert losses["reward"].eq(0).all()  # 3 is 2 above the mean; the terminating step's -100 does not count here
     assert losses["terminal_reward"][0, 0, 2].item() == 1
     assert losses["terminal_reward"].sum().item() == 1
@@ -64,8 +72,8 @@ def test_termination_is_plain_cross_entropy_so_its_minimum_is_the_true_rate():
     logit = torch.zeros((), requires_grad=True)
     rate = (data.terminated & data.mask).sum() / data.mask.sum()
     for value, sign in ((rate * 0.9, -1), (rate, 0), (rate * 1.1, 1)):
-        shown = output(data)._replace(terminated_logit=(logit + torch.logit(value)).expand(E, B, L))
-        (gradient,) = torch.autograd.grad(step_losses(MODEL, shown, data)["terminated"].sum(), logit)
+        shown = outcome()._replace(terminated_logit=(logit + torch.logit(value)).expand(E, B, L))
+        (gradient,) = torch.autograd.grad(step_losses(MODEL, output(data), shown, data)["terminated"].sum(), logit)
         assert gradient.sign().item() == sign or abs(gradient.item()) < 1e-5 * (sign == 0)
 
 
@@ -76,13 +84,14 @@ def test_what_is_masked_changes_nothing():
         reward=torch.where(data.mask, data.reward, 1e6),
         terminated=data.terminated | ~data.mask,
     )
-    one, two = (mean_losses(step_losses(MODEL, shown, d), step_counts(d)) for d in (data, other))
+    one, two = (mean_losses(step_losses(MODEL, shown, outcome(), d), step_counts(d)) for d in (data, other))
     torch.testing.assert_close(one, two)
 
 
 def test_means_are_over_the_steps_concerned():
     data = batch()
-    means = mean_losses(step_losses(MODEL, output(data, reward=0.0, terminal_reward=-98.0), data), step_counts(data))
+    losses = step_losses(MODEL, output(data), outcome(terminal_reward=-98.0), data)
+    means = mean_losses(losses, step_counts(data))
     assert means["reward"].tolist() == [4, 4]
     assert means["terminal_reward"].tolist() == [4, 0]  # member 1 has no terminations: no loss, no NaN
     assert all(loss.isfinite().all() for loss in means.values())

@@ -13,6 +13,7 @@ from worldmodels.common.params import ParamError, parse_section
 from worldmodels.common.seeding import torch_init
 from worldmodels.memory.files import load_memory, save_memory
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput, RNNState
+from worldmodels.memory.outcome import Outcome
 from worldmodels.memory.stats import WorldStats
 
 E, B, L, Z, A = 3, 4, 6, 5, 2
@@ -29,19 +30,22 @@ def data(seed: int = 0) -> tuple[Tensor, Tensor]:
     return torch.randn(E, B, L, Z, generator=rng), torch.randn(E, B, L, A, generator=rng)
 
 
-def values(output: MDNRNNOutput) -> tuple[Tensor, ...]:
-    return tuple(output[:-1])
+def values(model: MDNRNN, output: MDNRNNOutput, z: Tensor, action: Tensor, z_next: Tensor) -> tuple[Tensor, ...]:
+    """Everything that M says of steps, the state apart."""
+    return *output[:-1], *model.outcome(output, z, action, z_next)
 
 
 @pytest.mark.parametrize("head_hidden_dim", [0, 16])
 def test_step_by_step_is_unroll(head_hidden_dim):
     model, (z, action) = make(replace(CONFIG, head_hidden_dim=head_hidden_dim)), data()
     whole = model.unroll(z, action, model.initial_state(B))
+    everything = values(model, whole, z, action, z + 1)
     state = model.initial_state(B)
     for t in range(L):
-        output = model.step(z[:, :, t], action[:, :, t], state)
+        now = z[:, :, t], action[:, :, t]
+        output = model.step(*now, state)
         state = output.state
-        for one, all_ in zip(values(output), values(whole), strict=True):
+        for one, all_ in zip(values(model, output, *now, z[:, :, t] + 1), everything, strict=True):
             torch.testing.assert_close(one, all_[:, :, t])
     torch.testing.assert_close(tuple(state), tuple(whole.state))
 
@@ -59,7 +63,7 @@ def test_the_cell_is_torchs_lstm():
     model, (z, action) = make(), data()
     lstm = torch.nn.LSTMCell(Z + A, CONFIG.hidden_dim)
     # torch's order of gates is i, f, candidate, o, and its candidate's weights are half of ours
-    i, f, o, candidate = model.cell_weight[0].detach().chunk(4, -1)
+    i, f, o, candidate = model.cell.weight[0].detach().chunk(4, -1)
     weight = torch.cat((i, f, candidate / 2, o), -1).T
     lstm.load_state_dict(
         {
@@ -79,11 +83,34 @@ def test_an_action_changes_nothing_before_it():
     model, (z, action) = make(), data()
     changed = action.clone()
     changed[:, :, 3] += 1
-    before, after = (model.unroll(z, a, model.initial_state(B)) for a in (action, changed))
-    for one, other in zip(values(before), values(after), strict=True):
+    outputs = [model.unroll(z, a, model.initial_state(B)) for a in (action, changed)]
+    before, after = (values(model, out, z, a, z) for out, a in zip(outputs, (action, changed), strict=True))
+    for one, other in zip(before, after, strict=True):
         assert torch.equal(one[:, :, :3], other[:, :, :3])
-    assert not torch.equal(before.mean[:, :, 3], after.mean[:, :, 3])
-    assert not torch.equal(before.reward[:, :, 5], after.reward[:, :, 5])
+    assert not torch.equal(outputs[0].mean[:, :, 3], outputs[1].mean[:, :, 3])
+    assert not torch.equal(before[-1][:, :, 5], after[-1][:, :, 5])  # the end depends on h
+
+
+@pytest.mark.parametrize("form", ["free", "potential"])
+def test_the_outcome_is_of_the_state_that_was_reached_and_the_reward_does_not_read_h(form):
+    model, (z, action) = make(replace(CONFIG, reward_form=form)), data()
+    output = model.unroll(z, action, model.initial_state(B))
+    here, elsewhere = model.outcome(output, z, action, z), model.outcome(output, z, action, z + 1)
+    for one, other in zip(here, elsewhere, strict=True):
+        assert (one != other).all()
+    other_h = model.outcome(output._replace(h=output.h + 1), z, action, z)
+    assert torch.equal(other_h.reward, here.reward)
+    assert (other_h.terminated_logit != here.terminated_logit).all()
+
+
+def test_a_potentials_rewards_telescope():
+    model, (z, action) = make(replace(CONFIG, reward_form="potential")), data()
+    output = model.unroll(z, action, model.initial_state(B))
+    action = torch.zeros_like(action)
+    there, back = model.outcome(output, z, action, z + 1), model.outcome(output, z + 1, action, z)
+    stay = model.outcome(output, z, action, z)
+    torch.testing.assert_close(there.reward + back.reward, 2 * stay.reward)
+    torch.testing.assert_close(stay.reward, stay.reward[:, :1, :1].expand_as(stay.reward))
 
 
 def test_members_and_batch_rows_do_not_mix():
@@ -114,10 +141,8 @@ def output_of(logit: float, mean: float, binary: float, shape: tuple[int, ...]) 
         logpi=components,
         mean=torch.tensor([0.0, mean]).expand(*shape, 2),
         logstd=torch.full((*shape, 2), -20.0),
-        reward=nothing + 3,
-        terminal_reward=nothing - 3,
-        terminated_logit=nothing,
         binary_logit=torch.full(shape, binary),
+        h=nothing,
         state=RNNState(nothing, nothing),
     )
 
@@ -147,16 +172,17 @@ def test_rewards_are_in_the_environments_units_and_range():
         2, reward_mean=1.0, reward_scale=2.0, reward_high=6.5, terminal_reward_scale=10.0, terminal_reward_low=-20.0
     )
     model = MDNRNN(CONFIG, 2, A, stats)
-    output = output_of(0.0, 0.0, 0.0, (1, 1, 2))
-    assert model.step_reward(output).item() == 6.5  # 1 + 2 · 3 = 7, beyond the data
-    assert model.terminal_reward(output).item() == -20.0  # 10 · -3
+    outcome = Outcome(torch.tensor(3.0), torch.tensor(-3.0), torch.tensor(0.0))
+    assert model.step_reward(outcome).item() == 6.5  # 1 + 2 · 3 = 7, beyond the data
+    assert model.terminal_reward(outcome).item() == -20.0  # 10 · -3
 
 
 def test_termination_starts_from_its_true_rate():
     model, (z, action) = make(stats=WorldStats(Z, terminated_rate=1e-3)), data()
     with torch.no_grad():
-        model.head_weight[..., -1] = 0
-        probability = torch.sigmoid(model.unroll(z, action, model.initial_state(B)).terminated_logit)
+        dict(model.outcome_heads.end.named_parameters())["layers.2.weight"][..., -1] = 0
+        outcome = model.outcome(model.unroll(z, action, model.initial_state(B)), z, action, z)
+        probability = torch.sigmoid(outcome.terminated_logit)
     torch.testing.assert_close(probability, torch.full((E, B, L), 1e-3))
 
 

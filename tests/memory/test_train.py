@@ -130,8 +130,8 @@ def test_the_best_is_the_epoch_of_lowest_validation_loss(tmp_path, monkeypatch):
     monkeypatch.setattr("worldmodels.memory.train.validate", validate)
     best = train(tmp_path, replace(SMALL, epochs=3))
     for model in (best, load_memory(tmp_path / "mdnrnn")):
-        assert torch.equal(model.head_weight, seen[1].head_weight)
-    assert not torch.equal(seen[1].head_weight, seen[2].head_weight)
+        assert torch.equal(model.head.weight, seen[1].head.weight)
+    assert not torch.equal(seen[1].head.weight, seen[2].head.weight)
 
 
 def test_it_starts_from_the_previous_m_with_the_units_of_its_own_data(tmp_path):

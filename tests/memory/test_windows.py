@@ -127,3 +127,13 @@ def test_columns_in_a_devices_memory_give_the_same_windows(store):
     for ours, theirs in zip(batches(moved, 12), batches(streamed, 12), strict=True):
         assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
     assert store.nbytes == sum(column.nbytes for column in (store.mu, store.logvar, store.action)) + 6 * sum(LENGTHS)
+
+
+def test_noise_is_on_what_is_shown_and_on_nothing_else(store):
+    batch = next(walk_through(store, np.arange(len(store)), 4, 8, (0,)))
+    assert torch.equal(batch.z_seen, batch.z)
+    noisy = batch.with_noise(torch.tensor([0.0, 0.5]), np.random.default_rng(0))
+    difference = noisy.z_seen - batch.z
+    assert not difference[..., 0].any()
+    assert 0.3 < difference[..., 1].std() < 0.7
+    assert all(torch.equal(a, b) for a, b in zip(noisy._replace(z_seen=batch.z), batch, strict=True))

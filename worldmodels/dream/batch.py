@@ -25,6 +25,8 @@ class DreamBatch:
         self._lengths = torch.zeros(self.dreams + 1, dtype=torch.int64, device=device)
         self._alive = torch.ones(self.dreams + 1, dtype=torch.bool, device=device)
         self._alive[-1] = False
+        self._left = torch.zeros_like(self._alive)
+        self._last_reward = torch.zeros_like(self._returns)
 
     def compact(self, state: DreamState) -> DreamState:
         """Drop the rows of ended dreams. All members keep the same number of rows, so some ended ones may remain."""
@@ -42,17 +44,23 @@ class DreamBatch:
         """Each row's entry (E, B, A) of values (P, R, A)."""
         return values.flatten(0, 1)[self.index.clamp(max=self.dreams - 1)]
 
-    def record(self, reward: Tensor, terminated: Tensor) -> None:
-        """Add a step's reward (E, B) to the dreams that are running, and end those that terminated (E, B)."""
+    def record(self, reward: Tensor, terminated: Tensor, left: Tensor) -> None:
+        """Add a step's reward (E, B) to the dreams that are running, and end those that terminated (E, B).
+
+        Args:
+            left: (E, B) bool, which of these terminated because they left the range of the data.
+        """
         index = self.index.flatten()
         alive = self._alive[index]
         self._returns.index_add_(0, index, reward.flatten().where(alive, 0.0))
         self._lengths.index_add_(0, index, alive.long())
+        self._last_reward.index_add_(0, index, (reward.flatten() - self._last_reward[index]).where(alive, 0.0))
+        self._left.index_copy_(0, index, self._left[index] | (alive & left.flatten()))
         self._alive.index_copy_(0, index, alive & ~terminated.flatten())
 
     def result(self) -> DreamResult:
         """The results of all dreams so far."""
-        columns = (self._returns, self._lengths, ~self._alive)
+        columns = (self._returns, self._lengths, ~self._alive, self._left, self._last_reward)
         return DreamResult(*(column[:-1].view(self._shape) for column in columns))
 
 

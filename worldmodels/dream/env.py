@@ -57,7 +57,7 @@ class DreamEnv(gym.Env[NDArray[np.float32], Any]):
         if self._state is None:
             raise gym.error.ResetNeeded("no dream is under way: call DreamEnv.reset first")
         encoded = torch.as_tensor(self._encode_action(action), dtype=torch.float32, device=self._state.z.device)
-        state, reward, ended = self._dream.step(
+        state, reward, ended, _ = self._dream.step(
             self._state, encoded.expand(self._dream.ensemble_size, 1, -1), self._noise.select(self._t)
         )
         self._t += 1

@@ -68,7 +68,7 @@ class Dream:
             return state.z
         return torch.cat([state.z, (state.controller_rnn or state.rnn).h], dim=-1)
 
-    def step(self, state: DreamState, action: Tensor, noise: Noise) -> tuple[DreamState, Tensor, Tensor]:
+    def step(self, state: DreamState, action: Tensor, noise: Noise) -> tuple[DreamState, Tensor, Tensor, Tensor]:
         """One step of every dream: the paper's P(z[t+1] | a[t], z[t], h[t]) at temperature τ, and its reward.
 
         Args:
@@ -76,16 +76,19 @@ class Dream:
             noise: of leading shape (E, B).
 
         Returns:
-            The next state, reward (E, B) unscaled, terminated (E, B) bool.
+            The next state, reward (E, B) unscaled, terminated (E, B) bool, and which of these left the data's range.
         """
         output = self.memory.step(state.z, action, state.rnn)
         controller_rnn = self._advance_controller_rnn(state, action)
         z = self.memory.sample(output, state.z, noise.uniform, noise.normal, self.config.temperature)
-        terminated = noise.end < output.terminated_logit.sigmoid()
+        outcome = self.memory.outcome(output, state.z, action, z)
+        terminated = noise.end < outcome.terminated_logit.sigmoid()
+        left = torch.zeros_like(terminated)
         if self.config.end_on_leaving:
-            terminated = terminated | ~((z >= self._low) & (z <= self._high)).all(-1)  # NaN counts as outside
-        reward = torch.where(terminated, self.memory.terminal_reward(output), self.memory.step_reward(output))
-        return DreamState(z, output.state, controller_rnn), reward, terminated
+            left = ~((z >= self._low) & (z <= self._high)).all(-1)  # NaN counts as outside
+            terminated = terminated | left
+        reward = torch.where(terminated, self.memory.terminal_reward(outcome), self.memory.step_reward(outcome))
+        return DreamState(z, output.state, controller_rnn), reward, terminated, left
 
     def _advance_controller_rnn(self, state: DreamState, action: Tensor) -> RNNState | None:
         if state.controller_rnn is None:
@@ -124,8 +127,8 @@ class Dream:
                     break
             seen.index_copy_(0, rows.index.flatten(), self.features(state).flatten(0, 1))
             action = act(solutions, seen[:-1].view(len(solutions), len(start), -1))  # (P, R, A)
-            state, reward, terminated = self._step(state, rows.take(action), noise.select(t, rows.rollout))
-            rows.record(reward, terminated)
+            state, reward, terminated, left = self._step(state, rows.take(action), noise.select(t, rows.rollout))
+            rows.record(reward, terminated, left)
         return rows.result()
 
 

@@ -59,8 +59,12 @@ class DreamResult(NamedTuple):
         returns: (P, R) float32, sum of unscaled rewards.
         lengths: (P, R) int64, steps.
         terminated: (P, R) bool; the others were truncated at the horizon.
+        left: (P, R) bool: terminated because the dream left the range of the data.
+        last_reward: (P, R) float32, reward of the last step.
     """
 
     returns: Tensor
     lengths: Tensor
     terminated: Tensor
+    left: Tensor
+    last_reward: Tensor

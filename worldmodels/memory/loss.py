@@ -7,10 +7,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from worldmodels.memory import mixture
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput
+from worldmodels.memory.outcome import Outcome
 from worldmodels.memory.windows import LatentBatch
 
 
-def step_losses(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> dict[str, Tensor]:
+def step_losses(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: LatentBatch) -> dict[str, Tensor]:
     """The four losses of every step, each (E, B, L), zero where they do not apply.
 
     Returns:
@@ -23,22 +24,22 @@ def step_losses(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> dict
     s = model.stats
     ends = batch.mask & batch.terminated
     goes_on = batch.mask & ~batch.terminated
-    reward = (output.reward - (batch.reward - s.reward_mean) / s.reward_scale).square()
+    reward = (outcome.reward - (batch.reward - s.reward_mean) / s.reward_scale).square()
     terminal = (batch.reward - s.terminal_reward_mean) / s.terminal_reward_scale
     return {
         "nll": _nll(model, output, batch) * batch.mask,
         "reward": reward * goes_on,
-        "terminal_reward": (output.terminal_reward - terminal).square() * ends,
+        "terminal_reward": (outcome.terminal_reward - terminal).square() * ends,
         "terminated": batch.mask
         * binary_cross_entropy_with_logits(
-            output.terminated_logit, batch.terminated.to(output.terminated_logit.dtype), reduction="none"
+            outcome.terminated_logit, batch.terminated.to(outcome.terminated_logit.dtype), reduction="none"
         ),
     }
 
 
 def _nll(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> Tensor:
     s = model.stats
-    target = (batch.z_next - s.delta * batch.z) / s.scale  # (E, B, L, Z)
+    target = (batch.z_next - s.delta * batch.z_seen) / s.scale  # (E, B, L, Z)
     log_prob = mixture.log_prob(output.logpi, output.mean, output.logstd, target)
     log_binary = -binary_cross_entropy_with_logits(output.binary_logit, batch.z_next, reduction="none")
     return -torch.where(s.binary, log_binary, log_prob).mean(-1)  # (E, B, L)

@@ -9,11 +9,6 @@ from torch import Tensor
 _LSTM = 2  # oneDNN's code of the LSTM mode
 
 
-def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x (E, N, I) · weight (E, I, O) + bias (E, 1, O), in the weights' or autocast's dtype; the result is float32."""
-    return torch.baddbmm(bias, x.to(weight.dtype), weight).float()
-
-
 def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """(h, c) after one step of an LSTM whose input, forget, output and candidate gates are ``gates`` (…, 4D).
 

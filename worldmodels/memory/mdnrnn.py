@@ -4,7 +4,6 @@ Shapes: E members, B batch, L sequence, Z latent, A action, K mixtures, D hidden
 """
 
 import copy
-import math
 from typing import NamedTuple
 
 import torch
@@ -13,7 +12,8 @@ from torch.nn.functional import layer_norm, silu
 
 from worldmodels.memory import lstm, mixture
 from worldmodels.memory.config import MDNRNNConfig
-from worldmodels.memory.lstm import affine
+from worldmodels.memory.ensemble import Linear
+from worldmodels.memory.outcome import Outcome, OutcomeHeads
 from worldmodels.memory.stats import WorldStats
 
 LOGSTD_LOW, LOGSTD_HIGH = -4.0, 2.0  # in units of WorldStats.scale
@@ -35,24 +35,23 @@ class MDNRNNOutput(NamedTuple):
 
     Attributes:
         logpi, mean, logstd: (E, B, L, Z, K) mixture over the target, in units of WorldStats.scale; logpi are logits.
-        reward: (E, B, L) reward if the episode continues, standardised. terminal_reward: if it ends here.
-        terminated_logit: (E, B, L) log odds that it ends here.
         binary_logit: (E, B, L, Z) log odds of a 1; used only for binary dimensions.
+        h: (E, B, L, D) after each step.
         state: after the last step.
     """
 
     logpi: Tensor
     mean: Tensor
     logstd: Tensor
-    reward: Tensor
-    terminal_reward: Tensor
-    terminated_logit: Tensor
     binary_logit: Tensor
+    h: Tensor
     state: RNNState
 
 
 class MDNRNN(nn.Module):
     """P(z_next, reward, terminated | z, action, h), by E members that share only their data.
+
+    First z_next (``unroll``, ``step``), then the outcome of the step to it (``outcome``).
 
     Args:
         z_dim, action_dim: Z, and A of the encoded action.
@@ -63,19 +62,13 @@ class MDNRNN(nn.Module):
         super().__init__()
         self.config, self.z_dim, self.action_dim = config, z_dim, action_dim
         self.stats = stats if stats is not None else WorldStats(z_dim)
-        hidden, head = config.hidden_dim, config.head_hidden_dim
-        inputs, outputs = z_dim + action_dim, z_dim * (3 * config.num_mixtures + 1) + 3
-        self.cell_weight, self.cell_bias = self._linear(inputs + hidden, 4 * hidden)  # rows: z, action, h
+        members, hidden, head = config.ensemble_size, config.hidden_dim, config.head_hidden_dim
+        inputs, outputs = z_dim + action_dim, z_dim * (3 * config.num_mixtures + 1)
+        self.cell = Linear(members, inputs + hidden, 4 * hidden)  # rows: z, action, h
         if head:
-            self.hidden_weight, self.hidden_bias = self._linear(hidden + inputs, head)
-        self.head_weight, self.head_bias = self._linear(head or hidden, outputs)
-        with torch.no_grad():
-            self.head_bias[..., -1] = torch.logit(self.stats.terminated_rate, eps=1e-6)  # calibrated at initialisation
-
-    def _linear(self, inputs: int, outputs: int) -> tuple[nn.Parameter, nn.Parameter]:
-        reach = 1 / math.sqrt(inputs)
-        weight = torch.empty(self.config.ensemble_size, inputs, outputs).uniform_(-reach, reach)
-        return nn.Parameter(weight), nn.Parameter(torch.zeros(self.config.ensemble_size, 1, outputs))
+            self.hidden = Linear(members, hidden + inputs, head)
+        self.head = Linear(members, head or hidden, outputs)
+        self.outcome_heads = OutcomeHeads(config, z_dim, action_dim, self.stats.terminated_rate)
 
     @property
     def ensemble_size(self) -> int:
@@ -87,10 +80,15 @@ class MDNRNN(nn.Module):
         """D."""
         return self.config.hidden_dim
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return self.cell.weight.device
+
     def initial_state(self, batch: int) -> RNNState:
         """The state before an episode's first step: zeros (E, B, D)."""
         shape = (self.ensemble_size, batch, self.hidden_dim)
-        zeros = torch.zeros(shape, device=self.cell_weight.device)
+        zeros = torch.zeros(shape, device=self.device)
         return RNNState(zeros, zeros)
 
     def in_precision(self, dtype: torch.dtype) -> "MDNRNN":
@@ -111,15 +109,19 @@ class MDNRNN(nn.Module):
             state: before the window's first step.
         """
         x = torch.cat((z, action), -1)  # (E, B, L, Z+A)
-        hs, c = lstm.unroll(x, self.cell_weight, self.cell_bias, *state)  # (E, B, L, D)
+        hs, c = lstm.unroll(x, self.cell.weight, self.cell.bias, *state)  # (E, B, L, D)
         out = self._heads(hs.flatten(1, 2), x.flatten(1, 2))  # (E, B*L, O)
-        return self._split(out.unflatten(1, x.shape[1:3]), RNNState(hs[:, :, -1].float(), c))
+        return self._split(out.unflatten(1, x.shape[1:3]), hs, RNNState(hs[:, :, -1].float(), c))
 
     def step(self, z: Tensor, action: Tensor, state: RNNState) -> MDNRNNOutput:
         """One step of ``unroll``: z (E, B, Z), action (E, B, A)."""
         x = torch.cat((z, action), -1)
-        h, c = lstm.cell(affine(torch.cat((x, state.h), -1), self.cell_weight, self.cell_bias), state.c)
-        return self._split(self._heads(h, x), RNNState(h, c))
+        h, c = lstm.cell(self.cell(torch.cat((x, state.h), -1)), state.c)
+        return self._split(self._heads(h, x), h, RNNState(h, c))
+
+    def outcome(self, output: MDNRNNOutput, z: Tensor, action: Tensor, z_next: Tensor) -> Outcome:
+        """The outcome of the steps of ``output``, which were made from z by action and led to z_next (shapes as z)."""
+        return self.outcome_heads(self.stats, output.h, z, action, z_next)
 
     def advance(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
         """Member 0's state after a step, without a prediction.
@@ -130,8 +132,9 @@ class MDNRNN(nn.Module):
         Args:
             z: (B, Z). action: (B, A). state: of member 0, (B, D); initially ``initial_state(B).member(0)``.
         """
-        x = torch.cat((z, action, state.h), -1)[None]  # (1, B, Z+A+D)
-        return RNNState(*lstm.cell(affine(x, self.cell_weight[:1], self.cell_bias[:1])[0], state.c))
+        x = torch.cat((z, action, state.h), -1)  # (B, Z+A+D)
+        weight, bias = self.cell.weight[0], self.cell.bias[0]
+        return RNNState(*lstm.cell(torch.addmm(bias, x.to(weight.dtype), weight).float(), state.c))
 
     def sample(
         self, output: MDNRNNOutput, z: Tensor, uniform: Tensor, normal: Tensor, temperature: float = 1.0
@@ -148,38 +151,35 @@ class MDNRNN(nn.Module):
         """The mean of z_next (…, Z); for binary dimensions the more likely value."""
         return self._assemble(z, mixture.expected(output.logpi, output.mean), (output.binary_logit > 0).to(z.dtype))
 
-    def step_reward(self, output: MDNRNNOutput) -> Tensor:
+    def step_reward(self, outcome: Outcome) -> Tensor:
         """Reward if the episode continues, in the environment's units, clipped to the range in the data."""
         s = self.stats
-        return (s.reward_mean + s.reward_scale * output.reward).clamp(s.reward_low, s.reward_high)
+        return (s.reward_mean + s.reward_scale * outcome.reward).clamp(s.reward_low, s.reward_high)
 
-    def terminal_reward(self, output: MDNRNNOutput) -> Tensor:
+    def terminal_reward(self, outcome: Outcome) -> Tensor:
         """Reward if the episode ends here, in the environment's units, clipped to the range in the data."""
         s = self.stats
-        reward = s.terminal_reward_mean + s.terminal_reward_scale * output.terminal_reward
+        reward = s.terminal_reward_mean + s.terminal_reward_scale * outcome.terminal_reward
         return reward.clamp(s.terminal_reward_low, s.terminal_reward_high)
 
     def _assemble(self, z: Tensor, target: Tensor, binary: Tensor) -> Tensor:
         return torch.where(self.stats.binary, binary, self.stats.delta * z + self.stats.scale * target)
 
     def _heads(self, h: Tensor, x: Tensor) -> Tensor:
-        """All outputs of every member, (E, N, O), from h (E, N, D) and x = [z, action] (E, N, Z+A)."""
+        """The density of every member, (E, N, O), from h (E, N, D) and x = [z, action] (E, N, Z+A)."""
         if self.config.head_hidden_dim:
-            hidden = affine(torch.cat((h, x), -1), self.hidden_weight, self.hidden_bias)
+            hidden = self.hidden(torch.cat((h, x), -1))
             h = silu(layer_norm(hidden, hidden.shape[-1:]))
-        return affine(h, self.head_weight, self.head_bias)
+        return self.head(h)
 
-    def _split(self, out: Tensor, state: RNNState) -> MDNRNNOutput:
+    def _split(self, out: Tensor, h: Tensor, state: RNNState) -> MDNRNNOutput:
         z, k = self.z_dim, self.config.num_mixtures
-        logpi, mean, logstd, binary_logit, rest = out.split((z * k, z * k, z * k, z, 3), -1)
-        reward, terminal_reward, terminated_logit = rest.unbind(-1)
+        logpi, mean, logstd, binary_logit = out.split((z * k, z * k, z * k, z), -1)
         return MDNRNNOutput(
             logpi=logpi.unflatten(-1, (k, z)).mT,
             mean=mean.unflatten(-1, (k, z)).mT,
             logstd=mixture.bound(logstd, LOGSTD_LOW, LOGSTD_HIGH).unflatten(-1, (k, z)).mT,
-            reward=reward,
-            terminal_reward=terminal_reward,
-            terminated_logit=terminated_logit,
             binary_logit=binary_logit,
+            h=h,
             state=state,
         )

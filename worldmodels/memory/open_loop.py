@@ -42,7 +42,7 @@ def open_loop(
 
     A horizon that no segment reaches is omitted.
     """
-    batch = _segments(store, episodes, max(horizons), stream).to(model.cell_weight.device)
+    batch = _segments(store, episodes, max(horizons), stream).to(model.device)
     errors = _errors(model, batch)  # (B, H) each
     reached = batch.mask[0, :, CONTEXT:]  # (B, H): step h was recorded
     rows = []

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.device import autocast, has_room
-from worldmodels.common.seeding import torch_init
+from worldmodels.common.seeding import numpy_rng, torch_init
 from worldmodels.common.shards import shard_sizes
 from worldmodels.holdout import split_episodes
 from worldmodels.memory.config import MDNRNNConfig
@@ -93,9 +93,15 @@ class _Learner:
         self.model = _make_model(store, config, previous, stream).to(device)
         self.rnn = RNNState(*(x.clone() for x in self.model.initial_state(config.batch_size)))
 
-    def batches(self, update: int) -> Iterator[LatentBatch]:  # noqa: ARG002 (the lanes know where they are)
+    def batches(self, update: int) -> Iterator[LatentBatch]:
+        stats = self.model.stats
+        std = self.config.input_noise * stats.scale * ~stats.binary  # (Z,)
         while True:
-            yield self.lanes.next().to(self.device)
+            batch = self.lanes.next().to(self.device)
+            if self.config.input_noise:
+                batch = batch.with_noise(std, numpy_rng(*self.stream, "memory-noise", update))
+            yield batch
+            update += 1
 
     def shards(self, batch: LatentBatch) -> list[_Shard]:
         counts, sizes = step_counts(batch), shard_sizes(self.config.batch_size, self.device)
@@ -106,8 +112,9 @@ class _Learner:
         rnn, batch, counts = shard
         goes_on = ~batch.fresh[..., None]  # (E, B, 1)
         with autocast(self.config.precision, self.device):
-            output = self.model.unroll(batch.z, batch.action, RNNState(*(x * goes_on for x in rnn)))
-        losses = mean_losses(step_losses(self.model, output, batch), counts)  # (E,) each
+            output = self.model.unroll(batch.z_seen, batch.action, RNNState(*(x * goes_on for x in rnn)))
+            outcome = self.model.outcome(output, batch.z, batch.action, batch.z_next)
+        losses = mean_losses(step_losses(self.model, output, outcome, batch), counts)  # (E,) each
         loss = total_loss(self.config, losses)
         for before, after in zip(rnn, output.state, strict=True):
             before.copy_(after.detach())

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from worldmodels.memory.loss import step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput, RNNState
+from worldmodels.memory.outcome import Outcome
 from worldmodels.memory.windows import LatentBatch, walk_through
 from worldmodels.vision.latents import LatentStore
 
@@ -28,12 +29,13 @@ def validate(model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Seque
     totals: dict[str, Tensor] = {}
     state = model.initial_state(0)
     for batch in walk_through(store, episodes, _LANES, model.config.sequence_length, stream):
-        batch = _for_members(batch.to(model.cell_weight.device), model.ensemble_size)
+        batch = _for_members(batch.to(model.device), model.ensemble_size)
         if batch.fresh.any():
             state = model.initial_state(batch.z.shape[1])
         output = model.unroll(batch.z, batch.action, state)
         state = RNNState(*output.state)
-        for name, value in _sums(model, output, batch).items():
+        outcome = model.outcome(output, batch.z, batch.action, batch.z_next)
+        for name, value in _sums(model, output, outcome, batch).items():
             totals[name] = totals.get(name, 0) + value.double().sum()
     return _metrics(model, {name: float(total) for name, total in totals.items()})
 
@@ -42,14 +44,14 @@ def _for_members(batch: LatentBatch, ensemble_size: int) -> LatentBatch:
     return LatentBatch(*(x.expand(ensemble_size, *x.shape[1:]) for x in batch))
 
 
-def _sums(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> dict[str, Tensor]:
-    predicted = torch.sigmoid(output.terminated_logit) * batch.mask
+def _sums(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: LatentBatch) -> dict[str, Tensor]:
+    predicted = torch.sigmoid(outcome.terminated_logit) * batch.mask
     ends = batch.mask & batch.terminated
     off = {
-        "reward": model.step_reward(output) - batch.reward,
-        "terminal_reward": model.terminal_reward(output) - batch.reward,
+        "reward": model.step_reward(outcome) - batch.reward,
+        "terminal_reward": model.terminal_reward(outcome) - batch.reward,
     }
-    return step_losses(model, output, batch) | {
+    return step_losses(model, output, outcome, batch) | {
         "steps": batch.mask,
         "ends": ends,
         "reward_error": off["reward"].square() * (batch.mask & ~ends),

@@ -24,7 +24,8 @@ class LatentBatch(NamedTuple):
     """Windows of E members' B lanes; past an episode's end the last step is repeated and masked.
 
     Attributes:
-        z, z_next: (E, B, L, Z), drawn from the posterior. action: (E, B, L, A). reward: (E, B, L), unscaled.
+        z, z_next: (E, B, L, Z), drawn from the posterior. z_seen: what M is shown of z: z itself, or z with noise.
+        action: (E, B, L, A). reward: (E, B, L), unscaled.
         terminated, mask: (E, B, L) bool; mask is False past the end of the episode.
         fresh: (E, B) bool: the window is its lane's first or follows the end of an episode; its recurrent state is
             zero.
@@ -32,6 +33,7 @@ class LatentBatch(NamedTuple):
 
     z: Tensor
     z_next: Tensor
+    z_seen: Tensor
     action: Tensor
     reward: Tensor
     terminated: Tensor
@@ -41,6 +43,11 @@ class LatentBatch(NamedTuple):
     def to(self, device: torch.device) -> "LatentBatch":
         """The batch on ``device``."""
         return LatentBatch(*(upload(tensor, device) for tensor in self))
+
+    def with_noise(self, std: Tensor, rng: np.random.Generator) -> "LatentBatch":
+        """The same steps, with Gaussian noise of standard deviation ``std`` (Z,) on what M is shown of z."""
+        noise = torch.from_numpy(rng.standard_normal(self.z.shape, dtype=np.float32))
+        return self._replace(z_seen=self.z + std * noise.to(self.z.device))
 
 
 def gather(
@@ -60,6 +67,7 @@ def gather(
     return LatentBatch(
         z=z[:, :, :-1],
         z_next=z[:, :, 1:],
+        z_seen=z[:, :, :-1],
         action=_rows(store.action, row),
         reward=_rows(store.reward, row),
         terminated=_rows(store.terminated, row),

@@ -87,7 +87,7 @@ def _dreamed(
         for step in range(1, dream.config.horizon + 1):
             action = controller.act(solutions, dream.features(state))  # (E, 1, A)
             noise = Noise.draw((dream.ensemble_size, 1), dream.z_dim, generator)
-            state, reward, terminated = dream.step(state, action, noise)
+            state, reward, terminated, _ = dream.step(state, action, noise)
             total += float(reward[0, 0])
             yield annotate(_drawn(spec, vision, state.z[0]), step, total)
             if terminated[0, 0]:

@@ -65,14 +65,14 @@ class ToldHill(Hill):
 
 
 def search(
-    root: Path, config: ControllerConfig = SMALL, *, hill=None, log=None, previous=None, stream=("r1",)
+    root: Path, config: ControllerConfig = SMALL, *, hill=None, real=None, log=None, previous=None, stream=("r1",)
 ) -> TrainedController:
-    """Run a resumable search on a hill, and write the result to ``root/controller.safetensors``."""
+    """Run a resumable search on a hill, which is also reality unless ``real`` is, and write its result to ``root``."""
     hill = hill or Hill()
     found = train_controller(
         CONTROLLER,
         config,
-        {"dream": hill, "real": hill},
+        {"dream": hill, "real": real or hill},
         seed=3,
         stream=stream,
         previous=previous,

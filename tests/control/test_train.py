@@ -147,10 +147,22 @@ def previous_controller(controller=CONTROLLER):
 
 
 def test_it_starts_at_the_previous_controller_and_has_to_beat_it(tmp_path):
-    hill, previous = ToldHill({(0, 0): 8.0}), previous_controller()
-    found = search(tmp_path, changed(finalists=1, warm_sigma0=1e-3), hill=hill, previous=previous)
+    hill, previous = ToldHill({}, final=[7.0, 7.5, 8.0]), previous_controller()
+    found = search(tmp_path, changed(warm_sigma0=1e-3), hill=hill, previous=previous)
     assert np.array_equal(found.best, previous.best) and np.array_equal(found.samples, previous.samples)
+    assert found.validation_return == 8.0
     np.testing.assert_allclose(hill.asked(Role.FITNESS)[0][1], np.tile(TOP * 0.9, (8, 1)), atol=0.01)
+
+
+def test_a_search_in_the_dream_needs_no_real_step_but_those_of_its_final(tmp_path):
+    dream, real = Hill(), Hill()
+    search(tmp_path / "one", changed(finalists=1), hill=dream, real=real)
+    assert not real.calls
+    found = search(tmp_path / "two", hill=dream, real=real)
+    assert [(role, path, len(rows), rollouts) for role, path, rows, rollouts in real.calls] == [
+        (Role.VALIDATE, ("r1", "final"), 2, 5)
+    ]
+    assert np.isfinite(found.validation_return)
 
 
 def test_what_the_rounds_before_found_and_cost_is_handed_on(tmp_path):
@@ -159,7 +171,7 @@ def test_what_the_rounds_before_found_and_cost_is_handed_on(tmp_path):
     found = search(tmp_path / "later", previous=previous)
     assert first.lineage.shape == (0, 3)
     assert np.array_equal(found.lineage, np.concatenate([previous.lineage, previous.best[None]]))
-    assert found.env_steps == first.env_steps + 5 + 3  # 3 to validate the initial mean
+    assert found.env_steps == first.env_steps + 5 + 5  # the previous controller plays in the final
 
 
 def test_a_previous_controller_of_another_shape_is_an_error(tmp_path):
@@ -170,7 +182,7 @@ def test_a_previous_controller_of_another_shape_is_an_error(tmp_path):
 
 def test_after_the_dream_the_search_goes_on_in_reality_from_the_best(tmp_path):
     dream, real = Hill(), Hill()
-    real.judge = lambda returns, role, path: returns + (100 if path[-2:] == (0, 8) else 0)
+    dream.judge = lambda returns, role, path: returns + (100 if path[-2:] == (0, 8) else 0)
     found = train_controller(
         CONTROLLER,
         changed(fitness="both", real_generations=3, finalists=1, warm_sigma0=1e-3),
@@ -179,10 +191,12 @@ def test_after_the_dream_the_search_goes_on_in_reality_from_the_best(tmp_path):
         scratch=Scratch(tmp_path, "controller", "0" * 16),
         log=lambda step, metrics: None,
     )
-    assert len(dream.asked(Role.FITNESS)) == 12 and not dream.asked(Role.VALIDATE)
-    assert len(real.asked(Role.FITNESS)) == 3 and len(real.asked(Role.VALIDATE)) == 4
+    assert len(dream.asked(Role.FITNESS)) == 12 and len(dream.asked(Role.VALIDATE)) == 3
+    assert len(real.asked(Role.FITNESS)) == 3 and len(real.asked(Role.VALIDATE)) == 2  # the start, and the last mean
     start = real.asked(Role.FITNESS)[0][1]
-    np.testing.assert_allclose(start, np.tile(found.best, (8, 1)), atol=0.01)
+    best_of_dream = dream.asked(Role.VALIDATE)[1][1]
+    np.testing.assert_allclose(start, np.tile(best_of_dream, (8, 1)), atol=0.01)
+    assert found.validation_return < 0  # a real return, not the dream's 100
 
 
 def test_the_log_has_what_plots_need(whole):

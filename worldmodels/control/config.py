@@ -21,9 +21,10 @@ class ControllerConfig:
         generations: generations of one search.
         real_generations: with ``both``, generations of the search in the real environment.
         rollouts: episodes per candidate and generation, the same for all candidates.
-        validation_every: generations between two validations of the search's mean, which use the real environment.
+        validation_every: generations between two validations of the search's mean, on fresh episodes where it searches.
         validation_rollouts: episodes of one validation.
-        finalists: number of best means that are compared at the end on common seeds; 1 takes the best directly.
+        finalists: number of best means that play against each other and the previous round's controller at the end, in
+            the real environment on common seeds; 1 takes the best directly, without a real step.
         final_rollouts: episodes of each finalist.
         candidates_per_task: candidates in one worker's batch of dreams, if the dream runs on CPUs.
         episodes_per_task: real episodes that one worker runs as a batch. Determines the memory per worker.

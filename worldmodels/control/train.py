@@ -1,8 +1,8 @@
 """Evolution of C: consecutive searches, validation of their means, and a final among the best of these.
 
-The search's own fitness is a biased measure: selection favours lucky noise, and a dream can be exploited. So the
-search's mean is validated at intervals on fresh episodes, and the result is the mean with the best validation return,
-not the last one.
+The search's own fitness is a biased measure, since selection favours lucky noise. So the search's mean is validated at
+intervals on fresh episodes of the same place; dreams cost no real steps. The best of these means and the previous
+round's controller then play a few real episodes, which no search has exploited, and the best of them is the result.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,7 +93,7 @@ class _Run:
         state.generation, state.step = state.generation + 1, state.step + 1
         metrics = _summary(scores) | {"sigma": cmaes.sigma, "non_finite": float(non_finite)}
         if state.generation % self.config.validation_every == 0 or state.generation == search.generations:
-            metrics |= self._validate(cmaes.mean, solutions[:MAX_SAMPLES])
+            metrics |= self._validate(search.place, cmaes.mean, solutions[:MAX_SAMPLES])
         self._record(metrics)
         if state.generation == search.generations:
             state.search, state.generation, state.cmaes = state.search + 1, 0, None
@@ -102,9 +102,10 @@ class _Run:
         start = np.zeros(self.controller.num_params)
         if search.start == "previous" and self.previous is not None:
             start = self.previous.best.astype(np.float64)
-            self._record(self._validate(start, self.previous.samples.astype(np.float64)))  # competes in the selection
         elif search.start == "best":
-            start = self.state.pool[0].solution
+            best, self.state.pool = self.state.pool[0], []  # returns of another place do not compare
+            start = best.solution
+            self._record(self._validate(search.place, start, best.samples))
         return CMAES(
             start,
             self.config.sigma0 if search.start == "zero" else self.config.warm_sigma0,
@@ -113,10 +114,10 @@ class _Run:
             diagonal=self.controller.num_params > DIAGONAL_ABOVE,
         )
 
-    def _validate(self, mean: NDArray[np.float64], samples: NDArray[np.float64]) -> Metrics:
+    def _validate(self, place: Place, mean: NDArray[np.float64], samples: NDArray[np.float64]) -> Metrics:
         """Validate the search's mean; keep it if it is among the best so far."""
-        state = self.state
-        scores = self._score(mean[None], self.config.validation_rollouts, "search", state.search, state.generation)
+        state, rollouts = self.state, self.config.validation_rollouts
+        scores = self._score(place, mean[None], rollouts, "search", state.search, state.generation)
         value = _worth(scores)[0]
         pool = sorted(
             [*state.pool, Candidate(value, mean, samples)], key=lambda candidate: -candidate.value
@@ -124,18 +125,21 @@ class _Run:
         state.pool = pool[: self.config.finalists]
         return {"validation_mean": value, "validation_best": state.pool[0].value}
 
-    def _score(self, solutions: NDArray[np.float64], rollouts: int, *path: str | int) -> Scores:
-        place = self.fitness["real"]
-        scores = place(solutions, rollouts, Role.VALIDATE, *self.stream, *path)
+    def _score(self, place: Place, solutions: NDArray[np.float64], rollouts: int, *path: str | int) -> Scores:
+        scores = self.fitness[place](solutions, rollouts, Role.VALIDATE, *self.stream, *path)
         self.state.env_steps += scores.env_steps
         return scores
 
     def _final(self) -> Candidate:
-        """Select the best of the pool on seeds that were not used to select any of them."""
+        """Select the best of the pool and the previous controller, in reality, on seeds that selected none of them."""
         pool = self.state.pool
-        if len(pool) == 1:
+        if self.config.finalists == 1:
             return pool[0]
-        scores = self._score(np.stack([candidate.solution for candidate in pool]), self.config.final_rollouts, "final")
+        if self.previous is not None:
+            before = self.previous.best.astype(np.float64), self.previous.samples.astype(np.float64)
+            pool = [*pool, Candidate(self.previous.validation_return, *before)]
+        solutions = np.stack([candidate.solution for candidate in pool])
+        scores = self._score("real", solutions, self.config.final_rollouts, "final")
         worth = _worth(scores)
         winner = int(np.argmax(worth))
         self.state.step += 1  # a log record of its own

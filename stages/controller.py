@@ -1,21 +1,59 @@
 """Stage controller: evolve C in the dream, in the real environment, or in both, one after the other."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.common.job import Job, run_stage
-from stages.common.live import live
+from stages.common.live import Live, live
 from worldmodels.common.params import load_section
+from worldmodels.common.seeding import Role
 from worldmodels.control.agent import Agent
 from worldmodels.control.config import ControllerConfig
 from worldmodels.control.controller import Controller
+from worldmodels.control.dream_check import DreamCheck, dream_check
 from worldmodels.control.fitness import DreamFitness, RealFitness
+from worldmodels.control.panel import ENDS, Panel, ends, panel_of
 from worldmodels.control.train import train_controller
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
 from worldmodels.dream.starts import Starts
 from worldmodels.environment.config import EnvConfig
 from worldmodels.memory.files import load_memory
+from worldmodels.report.figures import dream_against_real
 from worldmodels.round import Round
+from worldmodels.vision.normaliser import StateNormaliser
+
+PANEL_ROLLOUTS = 64
+RANKS = 0.7  # the least rank correlation of a dream that tells the panel's controllers apart
+
+
+def check_panel(panel: Panel, vision: StateNormaliser, dream: DreamFitness) -> tuple[DreamCheck, NDArray[np.float32]]:
+    """Whether the dream ranks controllers of known real return, and how their dreams end, (P, 4); it says if not."""
+    solutions = panel.solutions(vision, dream.controller.feature_dim)
+    result = dream.run(solutions, PANEL_ROLLOUTS, Role.CHECK, "panel")
+    checked = dream_check(panel.returns, result.returns.double().mean(1).cpu().numpy())
+    if checked.rank_correlation < RANKS:
+        print(
+            f"controller: this dream does not tell good controllers from bad: the rank correlation of its returns with"
+            f" those of {len(checked.real)} controllers in reality is {checked.rank_correlation:.2f}, below {RANKS}"
+        )
+    parts = (part.cpu().numpy() for part in (result.terminated, result.last_reward, result.left))
+    return checked, ends(*parts)
+
+
+def report_panel(report: Live, panel: Panel, checked: DreamCheck, endings: NDArray[np.float32]) -> None:
+    """Write each controller's return and ends, in the dream and in reality, and their comparison."""
+    metrics = {name: getattr(checked, name) for name in ("rank_correlation", "slope", "mean_error")}
+    columns: dict[str, list] = {"real_return": checked.real.tolist(), "dream_return": checked.dream.tolist()}
+    for i, name in enumerate(ENDS):
+        metrics |= {f"dream_{name}": float(endings[:, i].mean()), f"real_{name}": float(panel.ends[:, i].mean())}
+        columns |= {
+            f"dream_{name}": endings[checked.kept, i].tolist(),
+            f"real_{name}": panel.ends[checked.kept, i].tolist(),
+        }
+    report.summary({"panel": metrics})
+    report.table("panel", columns)
+    dream_against_real(report.images / "panel.png", checked.dream, checked.real, checked.rank_correlation)
 
 
 def main(job: Job) -> None:
@@ -32,26 +70,23 @@ def main(job: Job) -> None:
     agent = Agent(spec, here.vae, follows, controller, np.zeros((1, controller.num_params)))
     inputs = [here.files.vae, here.files.mdnrnn, here.files.latents, before.files.controller.parent]
     scratch = job.scratch(["env", "dream", "controller"], inputs)
+    in_dream = DreamFitness(
+        dream=dream,
+        controller=controller,
+        runtime=job.runtime,
+        seed=job.run.seed,
+        candidates_per_task=config.candidates_per_task,
+    )
+    in_reality = RealFitness(
+        env=env, agent=agent, runtime=job.runtime, seed=job.run.seed, episodes_per_task=config.episodes_per_task
+    )
+    panel, vision = panel_of(env), here.vae
     with live(job) as report:
+        panel_check = check_panel(panel, vision, in_dream) if panel and isinstance(vision, StateNormaliser) else None
         trained = train_controller(
             controller,
             config,
-            {
-                "dream": DreamFitness(
-                    dream=dream,
-                    controller=controller,
-                    runtime=job.runtime,
-                    seed=job.run.seed,
-                    candidates_per_task=config.candidates_per_task,
-                ),
-                "real": RealFitness(
-                    env=env,
-                    agent=agent,
-                    runtime=job.runtime,
-                    seed=job.run.seed,
-                    episodes_per_task=config.episodes_per_task,
-                ),
-            },
+            {"dream": in_dream, "real": in_reality},
             seed=job.run.seed,
             stream=(job.round.name,),
             previous=before.controller if before.files.controller.exists() else None,
@@ -59,6 +94,8 @@ def main(job: Job) -> None:
             log=report.log,
         )
         report.summary({"parameters": controller.num_params, "validation_return": trained.validation_return})
+        if panel and panel_check:
+            report_panel(report, panel, *panel_check)
         trained.save(here.files.controller)
     scratch.clear()
 

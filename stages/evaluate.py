@@ -47,7 +47,9 @@ def check(
     )
     real = RealFitness(env=env, agent=last.agent(), runtime=job.runtime, seed=job.run.seed)
     scores = real(solutions, config.check_episodes, Role.CHECK)
-    return dream_check(fitness, solutions, scores.returns.mean(axis=1).tolist(), config.dream_rollouts), kinds
+    dreamt = fitness(solutions, config.dream_rollouts, Role.CHECK)
+    checked = dream_check(scores.returns.mean(axis=1), dreamt.returns.mean(axis=1))
+    return checked, [kind for kind, kept in zip(kinds, checked.kept, strict=True) if kept]
 
 
 def report_returns(report: Live, agent: EvalResult, random: EvalResult, metrics: Metrics, spec: EnvSpec) -> None:
@@ -63,14 +65,8 @@ def report_check(report: Live, checked: DreamCheck, kinds: list[str]) -> None:
     """Write each controller's return in reality and in the dream."""
     columns = {"controller": kinds, "real_return": checked.real.tolist(), "dream_return": checked.dream.tolist()}
     report.table("dream_check", columns)
-    kept = np.isfinite(checked.dream)
-    dream_against_real(
-        report.images / "dream_check.png",
-        checked.dream[kept],
-        checked.real[kept],
-        checked.rank_correlation,
-        [kind for kind, keep in zip(kinds, kept, strict=True) if keep],
-    )
+    image = report.images / "dream_check.png"
+    dream_against_real(image, checked.dream, checked.real, checked.rank_correlation, kinds)
 
 
 def film(

@@ -8,7 +8,6 @@ from worldmodels.common.seeding import Role, env_seeds
 from worldmodels.control.config import EvaluateConfig
 from worldmodels.control.dream_check import dream_check
 from worldmodels.control.evaluate import evaluate_policy, scoring_env, scoring_spec, summary
-from worldmodels.control.fitness import Scores
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.rollout import rollout
@@ -60,15 +59,6 @@ def test_nothing_is_solved_where_nobody_says_what_solved_is():
     assert summary(result_of([1e9]), None)["solved"] is False
 
 
-class SaysDream:
-    """A dream that returns a solution's own first parameter."""
-
-    def __call__(self, solutions, rollouts, role, *path):
-        assert role is Role.CHECK
-        returns = np.repeat(solutions[:, :1], rollouts, axis=1)
-        return Scores(returns, np.ones(returns.shape, np.int64), 0)
-
-
 @pytest.mark.parametrize(
     "real, dreamt, correlation",
     [
@@ -81,10 +71,17 @@ class SaysDream:
     ],
 )
 def test_the_dream_check_correlates_ranks(real, dreamt, correlation):
-    check = dream_check(SaysDream(), np.array(dreamt, float)[:, None], real, rollouts=3)
+    check = dream_check(real, dreamt)
     assert check.rank_correlation == pytest.approx(correlation)
-    np.testing.assert_array_equal(check.dream, dreamt)
-    assert check.real.tolist() == real
+    assert check.kept.tolist() == np.isfinite(dreamt).tolist()
+    np.testing.assert_array_equal(check.dream, np.array(dreamt)[check.kept])
+    np.testing.assert_array_equal(check.real, np.array(real)[check.kept])
+
+
+def test_the_dream_check_measures_slope_and_error():
+    check = dream_check([0.0, 10.0, 20.0], [5.0, 7.0, 9.0])
+    assert check.slope == pytest.approx(0.2)
+    assert check.mean_error == pytest.approx((5 + 3 + 11) / 3)
 
 
 PIXELS = EnvConfig(id="tests.environments:CountingPixels-v0", crop=[0, 90, 0, 70], max_steps=7)

@@ -77,13 +77,15 @@ class DreamFitness:
     candidates_per_task: int = 32
 
     def __call__(self, solutions: NDArray[np.floating], rollouts: int, role: Role, *path: str | int) -> Scores:
-        rows = torch.as_tensor(solutions, dtype=torch.float32)
-        generator = torch_rng(self.seed, role.name, "dream", *path)
-        start, noise = self.dream.draw(rollouts, generator)  # (R, Z), and (horizon, R)
-        result = self._run(rows, start, noise)
+        result = self.run(solutions, rollouts, role, *path)
         return Scores(result.returns.double().cpu().numpy(), result.lengths.cpu().numpy(), 0)
 
-    def _run(self, rows: Tensor, start: Tensor, noise: Noise) -> DreamResult:
+    def run(self, solutions: NDArray[np.floating], rollouts: int, role: Role, *path: str | int) -> DreamResult:
+        """The dreams that a call scores."""
+        rows = torch.as_tensor(solutions, dtype=torch.float32)
+        start, noise = self.dream.draw(
+            rollouts, torch_rng(self.seed, role.name, "dream", *path)
+        )  # (R, Z), (horizon, R)
         if start.device.type != "cpu":
             return self.dream.run(self.controller.act, rows.to(start.device), start, noise)
         dream = partial(_dream, self.dream.memory, self.dream.config, self.controller, start, noise)

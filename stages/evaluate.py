@@ -37,7 +37,8 @@ def check(
     trained = last.controller
     rng = torch_rng(job.run.seed, job.name, "random controllers")
     random = torch.randn(config.check_controllers, trained.controller.num_params, generator=rng).numpy()
-    samples = trained.samples[: config.check_controllers]
+    spread = np.linspace(0, len(trained.samples) - 1, min(config.check_controllers, len(trained.samples)))
+    samples = trained.samples[spread.astype(int)]
     solutions = np.concatenate([random, trained.lineage, samples, trained.best[None]])
     kinds = (
         ["random"] * len(random)

@@ -70,7 +70,7 @@ def test_a_trained_controller_survives_its_file(tmp_path):
 
 def test_something_else_is_not_a_controller(tmp_path):
     save(tmp_path / "vae", {}, {"kind": "vae"})
-    with pytest.raises(CheckpointError, match="not a controller"):
+    with pytest.raises(CheckpointError, match="not controller"):
         load_controller(tmp_path / "vae")
 
 

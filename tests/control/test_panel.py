@@ -52,7 +52,7 @@ def test_it_is_found_by_its_environment(tmp_path):
 
 def test_a_file_that_is_no_panel_is_named(tmp_path):
     save(tmp_path / "other.safetensors", {"x": np.zeros(1, np.float32)}, {"kind": "other"})
-    with pytest.raises(CheckpointError, match=r"other\.safetensors: holds 'other', not a panel"):
+    with pytest.raises(CheckpointError, match=r"other\.safetensors: holds 'other', not panel"):
         load_panel(tmp_path / "other.safetensors")
 
 

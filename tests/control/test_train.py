@@ -55,8 +55,9 @@ def test_a_real_controller_is_learned(tmp_path):
 def test_it_climbs(tmp_path):
     found = search(tmp_path, changed(generations=60, sigma0=1.0))
     np.testing.assert_allclose(found.best, TOP, atol=0.05)
-    assert found.samples.shape == (8, 3)
-    np.testing.assert_allclose(found.samples.mean(axis=0), TOP, atol=0.1)
+    assert found.samples.shape == (60, 3)
+    distance = np.abs(found.samples - TOP).max(axis=1)
+    assert distance[:5].min() > 0.5 and distance[-5:].max() < 0.1  # from all over the search
     read = load_controller(tmp_path / "controller.safetensors")
     assert np.array_equal(read.best, found.best) and read.validation_return == found.validation_return
 
@@ -115,8 +116,8 @@ def test_the_best_validated_mean_wins_and_not_the_last(tmp_path):
     found = search(tmp_path, changed(finalists=1), hill=hill)
     (_, mean, _) = hill.asked(Role.VALIDATE)[1]
     np.testing.assert_array_equal(found.best, mean[0].astype(np.float32))
-    asked = next(solutions for path, solutions, _ in hill.asked(Role.FITNESS) if path[-2:] == (0, 7))
-    np.testing.assert_array_equal(found.samples, asked.astype(np.float32))
+    asked = [solutions[0] for _, solutions, _ in hill.asked(Role.FITNESS)]
+    np.testing.assert_array_equal(found.samples, np.stack(asked).astype(np.float32))
     assert found.validation_return == 7.0
 
 
@@ -149,7 +150,7 @@ def previous_controller(controller=CONTROLLER):
 def test_it_starts_at_the_previous_controller_and_has_to_beat_it(tmp_path):
     hill, previous = ToldHill({}, final=[7.0, 7.5, 8.0]), previous_controller()
     found = search(tmp_path, changed(warm_sigma0=1e-3), hill=hill, previous=previous)
-    assert np.array_equal(found.best, previous.best) and np.array_equal(found.samples, previous.samples)
+    assert np.array_equal(found.best, previous.best) and not np.array_equal(found.samples, previous.samples)
     assert found.validation_return == 8.0
     np.testing.assert_allclose(hill.asked(Role.FITNESS)[0][1], np.tile(TOP * 0.9, (8, 1)), atol=0.01)
 

@@ -103,6 +103,16 @@ def test_the_outcome_is_of_the_state_that_was_reached_and_the_reward_does_not_re
     assert (other_h.terminated_logit != here.terminated_logit).all()
 
 
+def test_the_end_tells_rest_from_a_tremble():
+    stats = WorldStats(Z, delta=1.0)
+    model, (z, action) = make(stats=stats), data()
+    output = model.unroll(z, action, model.initial_state(B))
+    rest, tremble, leap, jump = (
+        model.outcome(output, z, action, z + step).terminated_logit for step in (0.0, 0.1, 1.0, 1.1)
+    )
+    assert (tremble - rest).abs().mean() > 5 * (jump - leap).abs().mean()
+
+
 def test_a_potentials_rewards_telescope():
     model, (z, action) = make(replace(CONFIG, reward_form="potential")), data()
     output = model.unroll(z, action, model.initial_state(B))
@@ -195,7 +205,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     one, other = (m.unroll(z, action, m.initial_state(B)) for m in (model, loaded))
     assert torch.equal(one.mean, other.mean)
     save(tmp_path / "v", {}, {"kind": "vae"})
-    with pytest.raises(CheckpointError, match="'vae', not an M"):
+    with pytest.raises(CheckpointError, match="'vae', not mdnrnn"):
         load_memory(tmp_path / "v")
 
 

@@ -32,7 +32,7 @@ def test_round_trip_and_stable_bytes(tmp_path, vision, obs):
 
 def test_what_is_no_v_is_refused(tmp_path):
     checkpoint.save(tmp_path / "m", {}, {"kind": "mdnrnn"})
-    with pytest.raises(CheckpointError, match="'mdnrnn', not a V"):
+    with pytest.raises(CheckpointError, match="'mdnrnn', not vae or normaliser"):
         load_vision(tmp_path / "m")
     with pytest.raises(CheckpointError, match="no such"):
         load_vision(tmp_path / "absent")

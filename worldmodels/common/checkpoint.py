@@ -64,21 +64,27 @@ def save(path: Path, arrays: Mapping[str, NDArray], about: Mapping[str, Any]) ->
     write_bytes(path, serialise(whole, {_ABOUT: json.dumps(about, sort_keys=True, allow_nan=False)}))
 
 
-def load(path: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
+def load(path: Path, *kinds: str) -> tuple[dict[str, NDArray], dict[str, Any]]:
     """The arrays and the plain values that ``save`` wrote.
 
+    Args:
+        kinds: what the plain value ``kind`` may be; none: it is not looked at.
+
     Raises:
-        CheckpointError: the file is missing or damaged.
+        CheckpointError: the file is missing, damaged, or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[_ABOUT])  # noqa: SIM118
+            arrays, about = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[_ABOUT])  # noqa: SIM118
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint; `dvc repro` or `dvc pull` brings it") from None
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint ({type(error).__name__}); delete it and rerun") from None
+    if kinds and about.get("kind") not in kinds:
+        raise CheckpointError(f"{path}: holds {about.get('kind')!r}, not {' or '.join(kinds)}")
+    return arrays, about
 
 
 def file_digest(path: Path) -> str:

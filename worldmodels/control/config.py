@@ -58,8 +58,8 @@ class EvaluateConfig:
         episodes: held-out episodes, on the same seeds in every run.
         episodes_per_task: episodes that one worker runs as a batch.
         dream_rollouts: dreams per controller when its dream return is measured.
-        check_controllers: number of random controllers, and number of samples of the last search, in the dream check,
-            in addition to each round's best.
+        check_controllers: number of random controllers, and of candidates of the last search, in the dream check, in
+            addition to each round's best.
         check_episodes: real episodes of each controller of the dream check.
         videos: videos of the agent; 0: none.
         env_id: Gymnasium id of the environment of the score, if it is not the training environment; empty: the same

@@ -82,7 +82,8 @@ class TrainedController:
     Attributes:
         controller: the shape of C.
         best: (N,) float32, the search mean with the best validation return.
-        samples: (S, N) float32, S ≤ 16 candidates of the generation that led to it; varied controllers to collect with.
+        samples: (S, N) float32, S ≤ 64 candidates of generations spread over the whole search: varied controllers to
+            collect with, and among them those by which the search exploited the dream.
         validation_return: mean return of ``best`` in the selection that it won; biased upwards, since the winner of a
             selection was also lucky.
         lineage: (k, N) float32, the best of the previous rounds, oldest first.
@@ -119,7 +120,4 @@ def load_controller(path: Path) -> TrainedController:
     Raises:
         CheckpointError: the file is missing, damaged, or of another kind.
     """
-    arrays, about = checkpoint.load(path)
-    if about.get("kind") != KIND:
-        raise checkpoint.CheckpointError(f"{path}: holds {about.get('kind')!r}, not a controller")
-    return TrainedController.unpack(arrays, about)
+    return TrainedController.unpack(*checkpoint.load(path, KIND))

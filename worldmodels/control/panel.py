@@ -65,9 +65,7 @@ def load_panel(path: Path) -> Panel:
     Raises:
         CheckpointError: the file is missing, damaged, or of another kind.
     """
-    arrays, about = checkpoint.load(path)
-    if about.get("kind") != KIND:
-        raise checkpoint.CheckpointError(f"{path}: holds {about.get('kind')!r}, not a panel")
+    arrays, about = checkpoint.load(path, KIND)
     return Panel(**arrays, **{name: about[name] for name in ("env", "action_dim", "episodes")})
 
 

@@ -22,11 +22,10 @@ class Search:
 
 
 class Candidate(NamedTuple):
-    """A validated mean: its validation return, the mean itself (N,), and the generation that led to it (S, N)."""
+    """A validated mean: its validation return, and the mean itself (N,)."""
 
     value: float
     solution: NDArray[np.float64]
-    samples: NDArray[np.float64]
 
 
 @dataclass
@@ -39,6 +38,7 @@ class SearchState:
         env_steps: real environment steps so far.
         cmaes: None between two searches.
         pool: the best validated means, best first.
+        samples: candidates, (N,) each, from generations spread over all searches.
     """
 
     search: int = 0
@@ -47,6 +47,7 @@ class SearchState:
     env_steps: int = 0
     cmaes: CMAES | None = None
     pool: list[Candidate] = field(default_factory=list)
+    samples: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 def plan(config: ControllerConfig, *, warm: bool) -> list[Search]:

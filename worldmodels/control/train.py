@@ -20,7 +20,7 @@ from worldmodels.control.fitness import Fitness, Scores
 from worldmodels.control.search import Candidate, Place, Search, SearchState, plan
 from worldmodels.training import Checkpointer, Log, Metrics, TrainingError
 
-MAX_SAMPLES = 16
+MAX_SAMPLES = 64
 DIAGONAL_ABOVE = 2000  # parameters; a full covariance costs 4 s per generation at 10,000
 
 
@@ -69,14 +69,14 @@ class _Run:
     ) -> None:
         self.controller, self.config, self.fitness = controller, config, fitness
         self.seed, self.stream, self.previous, self.checkpointer = seed, stream, previous, checkpointer
+        self.searches = plan(config, warm=previous is not None)
+        self.generations = sum(search.generations for search in self.searches)
         self.state = SearchState(**(checkpointer.restore() or {}))
 
     def run(self) -> TrainedController:
-        searches = plan(self.config, warm=self.previous is not None)
-        total = sum(search.generations for search in searches)
-        with progress_bar(total=total, initial=self.state.step, desc="controller", unit="gen") as bar:
-            while self.state.search < len(searches):
-                self._generation(searches[self.state.search])
+        with progress_bar(total=self.generations, initial=self.state.step, desc="controller", unit="gen") as bar:
+            while self.state.search < len(self.searches):
+                self._generation(self.searches[self.state.search])
                 bar.update()
                 self.checkpointer.save(vars(self.state))
         return self._result(self._final())
@@ -90,10 +90,12 @@ class _Run:
         )
         state.env_steps += scores.env_steps
         non_finite = cmaes.tell(solutions, scores.returns.mean(axis=1))
+        if state.step % -(-self.generations // MAX_SAMPLES) == 0:
+            state.samples.append(solutions[0])
         state.generation, state.step = state.generation + 1, state.step + 1
         metrics = _summary(scores) | {"sigma": cmaes.sigma, "non_finite": float(non_finite)}
         if state.generation % self.config.validation_every == 0 or state.generation == search.generations:
-            metrics |= self._validate(search.place, cmaes.mean, solutions[:MAX_SAMPLES])
+            metrics |= self._validate(search.place, cmaes.mean)
         self._record(metrics)
         if state.generation == search.generations:
             state.search, state.generation, state.cmaes = state.search + 1, 0, None
@@ -105,7 +107,7 @@ class _Run:
         elif search.start == "best":
             best, self.state.pool = self.state.pool[0], []  # returns of another place do not compare
             start = best.solution
-            self._record(self._validate(search.place, start, best.samples))
+            self._record(self._validate(search.place, start))
         return CMAES(
             start,
             self.config.sigma0 if search.start == "zero" else self.config.warm_sigma0,
@@ -114,14 +116,13 @@ class _Run:
             diagonal=self.controller.num_params > DIAGONAL_ABOVE,
         )
 
-    def _validate(self, place: Place, mean: NDArray[np.float64], samples: NDArray[np.float64]) -> Metrics:
+    def _validate(self, place: Place, mean: NDArray[np.float64]) -> Metrics:
         """Validate the search's mean; keep it if it is among the best so far."""
         state, rollouts = self.state, self.config.validation_rollouts
         scores = self._score(place, mean[None], rollouts, "search", state.search, state.generation)
         value = _worth(scores)[0]
-        pool = sorted(
-            [*state.pool, Candidate(value, mean, samples)], key=lambda candidate: -candidate.value
-        )  # stable sort: of equal returns the earlier stays first
+        # stable sort: of equal returns the earlier stays first
+        pool = sorted([*state.pool, Candidate(value, mean)], key=lambda candidate: -candidate.value)
         state.pool = pool[: self.config.finalists]
         return {"validation_mean": value, "validation_best": state.pool[0].value}
 
@@ -136,8 +137,7 @@ class _Run:
         if self.config.finalists == 1:
             return pool[0]
         if self.previous is not None:
-            before = self.previous.best.astype(np.float64), self.previous.samples.astype(np.float64)
-            pool = [*pool, Candidate(self.previous.validation_return, *before)]
+            pool = [*pool, Candidate(self.previous.validation_return, self.previous.best.astype(np.float64))]
         solutions = np.stack([candidate.solution for candidate in pool])
         scores = self._score("real", solutions, self.config.final_rollouts, "final")
         worth = _worth(scores)
@@ -156,7 +156,7 @@ class _Run:
         return TrainedController(
             controller=self.controller,
             best=winner.solution.astype(np.float32),
-            samples=winner.samples.astype(np.float32),
+            samples=np.stack(self.state.samples).astype(np.float32),
             validation_return=winner.value,
             lineage=np.concatenate([np.zeros((0, self.controller.num_params), np.float32), *lineage]),
             env_steps=self.state.env_steps + (before.env_steps if before else 0),

@@ -61,7 +61,7 @@ class CollectConfig:
         controller_episodes: episodes of a round that has one.
         random_policy: ``uniform``, or ``brownian`` for temporally correlated actions.
         random_fraction: share of random-policy episodes in a round that has a controller.
-        sample_fraction: share of the controller's episodes played by samples of the search distribution.
+        sample_fraction: share of the controller's episodes played by candidates from all over its search.
         exploration: noise on the controller's actions: probability of a random action (discrete), or standard deviation
             of the noise in encoded units (box).
         max_steps: steps after which a collected episode is truncated; 0 for the environment's own limit.

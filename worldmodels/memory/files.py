@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from worldmodels.common import checkpoint
-from worldmodels.common.checkpoint import CheckpointError
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.mdnrnn import MDNRNN
 
@@ -27,10 +26,7 @@ def load_memory(path: Path, device: str | torch.device = "cpu") -> MDNRNN:
     Raises:
         CheckpointError: the file is missing, damaged, or contains no M.
     """
-    weights, about = checkpoint.load(path)
-    if about.get("kind") != _KIND:
-        raise CheckpointError(f"{path}: holds {about.get('kind')!r}, not an M ({_KIND})")
-    return unpack_memory(weights, about).to(device)
+    return unpack_memory(*checkpoint.load(path, _KIND)).to(device)
 
 
 def pack_memory(model: MDNRNN) -> tuple[dict[str, NDArray], dict[str, Any]]:

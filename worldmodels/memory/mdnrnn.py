@@ -16,7 +16,7 @@ from worldmodels.memory.ensemble import Linear
 from worldmodels.memory.outcome import Outcome, OutcomeHeads
 from worldmodels.memory.stats import WorldStats
 
-LOGSTD_LOW, LOGSTD_HIGH = -4.0, 2.0  # in units of WorldStats.scale
+LOGSTD_LOW, LOGSTD_HIGH = -7.0, 2.0  # in units of WorldStats.scale; a body at rest moves by a thousandth of one
 
 
 class RNNState(NamedTuple):

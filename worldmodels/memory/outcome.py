@@ -17,6 +17,7 @@ from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.ensemble import Perceptron
 from worldmodels.memory.stats import WorldStats
 
+_STILL = 0.01  # of a usual step: below it the end sees a step linearly, above it by its logarithm
 _POTENTIAL_UNIT = 3.0  # a potential's range is many steps' rewards wide; this brings it nearer to the network's own
 
 
@@ -37,7 +38,8 @@ class OutcomeHeads(nn.Module):
     """P(reward, terminated | z, action, z_next, h).
 
     The reward does not read h: off the recorded paths h is unlike any that was recorded, and a reward that depends on
-    it loses all relation to the states. The end does: how long a body has rested is not in z.
+    it loses all relation to the states. The end does: how long a body has rested is not in z. In a world of states the
+    end sees a step's size on a logarithmic scale, since what rests and what trembles differ by orders of magnitude.
 
     Args:
         terminated_rate: (), terminations per step, with which training begins.
@@ -61,7 +63,8 @@ class OutcomeHeads(nn.Module):
         # In the mixture's units: the change that a step makes is small beside the state.
         change = torch.where(stats.binary, z_next, (z_next - stats.delta * z) / stats.scale)
         reward = self.reward(z, action, change, z_next)
-        terminal_reward, logit = self.end(torch.cat((z, action, change, h), -1)).unbind(-1)
+        magnitude = torch.where(stats.delta > 0, torch.asinh(change / _STILL) / 2, change)
+        terminal_reward, logit = self.end(torch.cat((z, action, magnitude, h), -1)).unbind(-1)
         return Outcome(*(x.unflatten(1, shape) for x in (reward, terminal_reward, logit)))
 
 

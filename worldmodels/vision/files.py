@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from worldmodels.common import checkpoint
-from worldmodels.common.checkpoint import CheckpointError
 from worldmodels.vision.base import Vision
 from worldmodels.vision.config import VAEConfig
 from worldmodels.vision.normaliser import StateNormaliser
@@ -27,11 +26,7 @@ def load_vision(path: Path, device: "str | torch.device" = "cpu") -> Vision:
     Raises:
         CheckpointError: the file is missing, damaged, or contains no V.
     """
-    weights, about = checkpoint.load(path)
-    try:
-        return unpack_vision(weights, about, device)
-    except KeyError:
-        raise CheckpointError(f"{path}: holds {about.get('kind')!r}, not a V (vae or normaliser)") from None
+    return unpack_vision(*checkpoint.load(path, *_MAKERS), device)
 
 
 def pack_vision(vision: Vision) -> tuple[dict[str, NDArray], dict[str, Any]]:
@@ -42,13 +37,8 @@ def pack_vision(vision: Vision) -> tuple[dict[str, NDArray], dict[str, Any]]:
 def unpack_vision(
     weights: Mapping[str, NDArray], about: Mapping[str, Any], device: "str | torch.device" = "cpu"
 ) -> Vision:
-    """The inverse of ``pack_vision``.
-
-    Raises:
-        KeyError: ``about`` does not describe a V.
-    """
-    makers = {"vae": _make_vae, "normaliser": _make_normaliser}
-    return makers[about["kind"]](weights, about["config"], device)
+    """The inverse of ``pack_vision``."""
+    return _MAKERS[about["kind"]](weights, about["config"], device)
 
 
 def _make_normaliser(weights: Mapping[str, NDArray], config: Mapping[str, Any], device: "str | torch.device") -> Vision:  # noqa: ARG001
@@ -61,3 +51,6 @@ def _make_vae(weights: Mapping[str, NDArray], config: Mapping[str, Any], device:
     vae = VAE(VAEConfig(**config))
     vae.load_weights(weights)
     return vae.to(device).eval()
+
+
+_MAKERS = {"vae": _make_vae, "normaliser": _make_normaliser}

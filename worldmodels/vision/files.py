@@ -37,7 +37,11 @@ def pack_vision(vision: Vision) -> tuple[dict[str, NDArray], dict[str, Any]]:
 def unpack_vision(
     weights: Mapping[str, NDArray], about: Mapping[str, Any], device: "str | torch.device" = "cpu"
 ) -> Vision:
-    """The inverse of ``pack_vision``."""
+    """The inverse of ``pack_vision``.
+
+    Raises:
+        KeyError: ``about`` does not describe a V.
+    """
     return _MAKERS[about["kind"]](weights, about["config"], device)
 
 

@@ -48,9 +48,13 @@ def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> Non
 
 
 def normalise(job: Job, store: EpisodeStore, report: Live) -> None:
-    """Fit V of a state environment, once, so that z keeps its meaning for the M and C of later rounds."""
-    statistics, before = store.state_statistics(), job.previous.vae
-    save_vision(job.round.vae, load_vision(before) if before.exists() else fit_normaliser(statistics))
+    """Fit V of a state environment to all states so far.
+
+    A linear C is found in a few generations if the states that it flies through are centred and of unit size, and those
+    of random flight are not (Mania et al. 2018, section 3.2, on normalising the states of linear policies).
+    """
+    statistics = store.state_statistics()
+    save_vision(job.round.vae, fit_normaliser(statistics))
     state_ranges(report.images / "states.png", statistics)
     report.summary({"states": statistics["count"]})
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -118,6 +119,11 @@ def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> 
     check_the_readmes_code(folder, f"r{rounds}")
     if env[0] in COUNTING:
         check_where_it_was_scored(folder / "results" / "evaluate")
+    else:
+        for k in range(rounds):
+            z = np.load(folder / "data" / "latents" / f"r{k + 1}" / "mu.npy")
+            np.testing.assert_allclose(z.mean(0), 0, atol=1e-3)  # each round's V is fitted to all states so far
+            np.testing.assert_allclose(z.std(0), 1, atol=1e-3)
     params = OmegaConf.load(folder / "params.yaml")
     params.mdnrnn.epochs = 2
     OmegaConf.save(params, folder / "params.yaml")

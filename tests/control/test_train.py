@@ -155,6 +155,22 @@ def test_it_starts_at_the_previous_controller_and_has_to_beat_it(tmp_path):
     np.testing.assert_allclose(hill.asked(Role.FITNESS)[0][1], np.tile(TOP * 0.9, (8, 1)), atol=0.01)
 
 
+def test_a_search_from_zero_competes_with_the_one_from_the_previous_controller(tmp_path):
+    dream, real, config = Hill(), Hill(), changed(warm_sigma0=1e-3, sigma0=1e-3, fresh_generations=6)
+    found = search(tmp_path, config, hill=dream, real=real, previous=previous_controller())
+    starts = [rows for path, rows, _ in dream.asked(Role.FITNESS) if path[-1] == 0]
+    np.testing.assert_allclose(starts[0], np.tile(TOP * 0.9, (8, 1)), atol=0.01)
+    np.testing.assert_allclose(starts[1], np.zeros((8, 3)), atol=0.01)
+    assert len(dream.asked(Role.FITNESS)) == 12 + 6 == len(found.samples)
+    np.testing.assert_allclose(found.samples[[0, -1]], np.stack([TOP * 0.9, 0 * TOP]), atol=0.1)
+    ((_, finalists, _),) = real.asked(Role.VALIDATE)  # two of each search and the previous controller
+    np.testing.assert_allclose(finalists, np.stack([TOP * 0.9, TOP * 0.9, 0 * TOP, 0 * TOP, TOP * 0.9]), atol=0.3)
+
+    first = Hill()
+    search(tmp_path / "first", config, hill=first)
+    assert len(first.asked(Role.FITNESS)) == 12  # without a previous controller the first search is from zero
+
+
 def test_a_search_in_the_dream_needs_no_real_step_but_those_of_its_final(tmp_path):
     dream, real = Hill(), Hill()
     search(tmp_path / "one", changed(finalists=1), hill=dream, real=real)

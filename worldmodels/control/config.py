@@ -18,13 +18,15 @@ class ControllerConfig:
         popsize: candidates per generation.
         sigma0: initial standard deviation of a parameter in a search from zero.
         warm_sigma0: initial standard deviation in a search that starts at a controller.
-        generations: generations of one search.
+        generations: generations of the search from the previous round's controller, or from zero if there is none.
+        fresh_generations: where there is one, generations of a second search, from zero. It finds unlike controllers:
+            to collect with, and where the first search is stuck.
         real_generations: with ``both``, generations of the search in the real environment.
         rollouts: episodes per candidate and generation, the same for all candidates.
         validation_every: generations between two validations of the search's mean, on fresh episodes where it searches.
         validation_rollouts: episodes of one validation.
-        finalists: number of best means that play against each other and the previous round's controller at the end, in
-            the real environment on common seeds; 1 takes the best directly, without a real step.
+        finalists: number of best means of each search that play against each other and the previous round's controller
+            at the end, in the real environment on common seeds; 1 takes the best directly, without a real step.
         final_rollouts: episodes of each finalist.
         candidates_per_task: candidates in one worker's batch of dreams, if the dream runs on CPUs.
         episodes_per_task: real episodes that one worker runs as a batch. Determines the memory per worker.
@@ -36,6 +38,7 @@ class ControllerConfig:
     sigma0: Positive = 0.1
     warm_sigma0: Positive = 0.1
     generations: Count = 800
+    fresh_generations: Natural = 0
     real_generations: Natural = 50
     rollouts: Count = 16
     validation_every: Count = 10

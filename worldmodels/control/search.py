@@ -37,7 +37,8 @@ class SearchState:
         step: generations completed by all searches.
         env_steps: real environment steps so far.
         cmaes: None between two searches.
-        pool: the best validated means, best first.
+        pool: the best validated means of the current search, best first.
+        finalists: those of the searches before it.
         samples: candidates, (N,) each, from generations spread over all searches.
     """
 
@@ -47,6 +48,7 @@ class SearchState:
     env_steps: int = 0
     cmaes: CMAES | None = None
     pool: list[Candidate] = field(default_factory=list)
+    finalists: list[Candidate] = field(default_factory=list)
     samples: list[NDArray[np.float64]] = field(default_factory=list)
 
 
@@ -54,6 +56,8 @@ def plan(config: ControllerConfig, *, warm: bool) -> list[Search]:
     """The searches to run; ``warm``: there is a controller to start from."""
     place: Place = "real" if config.fitness == "real" else "dream"
     searches = [Search(place, config.generations, "previous" if warm else "zero")]
+    if warm and config.fresh_generations:
+        searches.append(Search(place, config.fresh_generations, "zero"))
     if config.fitness == "both" and config.real_generations:
         searches.append(Search("real", config.real_generations, "best"))
     return searches

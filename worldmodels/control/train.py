@@ -1,7 +1,7 @@
 """Evolution of C: consecutive searches, validation of their means, and a final among the best of these.
 
 The search's own fitness is a biased measure, since selection favours lucky noise. So the search's mean is validated at
-intervals on fresh episodes of the same place; dreams cost no real steps. The best of these means and the previous
+intervals on fresh episodes of the same place; dreams cost no real steps. The best means of each search and the previous
 round's controller then play a few real episodes, which no search has exploited, and the best of them is the result.
 """
 
@@ -99,14 +99,15 @@ class _Run:
         self._record(metrics)
         if state.generation == search.generations:
             state.search, state.generation, state.cmaes = state.search + 1, 0, None
+            state.finalists, state.pool = [*state.finalists, *state.pool], []
 
     def _begin(self, search: Search) -> CMAES:
         start = np.zeros(self.controller.num_params)
         if search.start == "previous" and self.previous is not None:
             start = self.previous.best.astype(np.float64)
         elif search.start == "best":
-            best, self.state.pool = self.state.pool[0], []  # returns of another place do not compare
-            start = best.solution
+            start = _best(self.state.finalists).solution
+            self.state.finalists = []  # returns of another place do not compare
             self._record(self._validate(search.place, start))
         return CMAES(
             start,
@@ -132,10 +133,10 @@ class _Run:
         return scores
 
     def _final(self) -> Candidate:
-        """Select the best of the pool and the previous controller, in reality, on seeds that selected none of them."""
-        pool = self.state.pool
+        """Select among the finalists and the previous controller, in reality, on seeds that selected none of them."""
+        pool = self.state.finalists
         if self.config.finalists == 1:
-            return pool[0]
+            return _best(pool)
         if self.previous is not None:
             pool = [*pool, Candidate(self.previous.validation_return, self.previous.best.astype(np.float64))]
         solutions = np.stack([candidate.solution for candidate in pool])
@@ -161,6 +162,10 @@ class _Run:
             lineage=np.concatenate([np.zeros((0, self.controller.num_params), np.float32), *lineage]),
             env_steps=self.state.env_steps + (before.env_steps if before else 0),
         )
+
+
+def _best(candidates: list[Candidate]) -> Candidate:
+    return max(candidates, key=lambda candidate: candidate.value)  # the earlier of equal ones
 
 
 def _worth(scores: Scores) -> list[float]:

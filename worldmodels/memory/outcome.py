@@ -88,5 +88,5 @@ class _PotentialReward(nn.Module):
         self.cost = perceptron((action_dim, width, 1))
 
     def forward(self, z: Tensor, action: Tensor, change: Tensor, z_next: Tensor) -> Tensor:  # noqa: ARG002
-        difference = self.potential(z_next) - self.potential(z)
-        return (_POTENTIAL_UNIT * difference + self.cost(action))[..., 0]
+        after, before = self.potential(torch.cat((z_next, z), 1)).chunk(2, 1)  # one call: half the overhead
+        return (_POTENTIAL_UNIT * (after - before) + self.cost(action))[..., 0]

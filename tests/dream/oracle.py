@@ -45,7 +45,15 @@ class Oracle:
         total = state.h + z.sum(-1, keepdim=True)
         return RNNState(total, total)
 
-    def sample(self, output: MDNRNNOutput, z: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> Tensor:
+    def sample(
+        self,
+        output: MDNRNNOutput,
+        z: Tensor,
+        action: Tensor,
+        uniform: Tensor,
+        normal: Tensor,
+        temperature: float,
+    ) -> Tensor:
         return output.mean + self.spread * temperature**0.5 * normal * (1 + uniform)
 
     def step_reward(self, outcome: Outcome) -> Tensor:

@@ -16,6 +16,10 @@ from worldmodels.memory.windows import LatentBatch
 E, B, L = 2, 3, 5
 STATS = WorldStats(2, delta=1.0, scale=torch.tensor([0.5, 1.0]), binary=torch.tensor([False, True]), reward_mean=1.0)
 MODEL = MDNRNN(replace(SMALL, ensemble_size=E, num_mixtures=1), 2, 1, STATS)
+with torch.no_grad():  # a 1 has probability 4 / 5
+    _head = dict(MODEL.binary_head.named_parameters())
+    _head["layers.2.weight"].zero_()
+    _head["layers.2.bias"].fill_(math.log(4))
 
 
 def batch() -> LatentBatch:
@@ -43,7 +47,6 @@ def output(data: LatentBatch) -> MDNRNNOutput:
         logpi=torch.zeros(shape),
         mean=torch.full(shape, 2.0),
         logstd=torch.full(shape, math.log(2)),
-        binary_logit=torch.full((E, B, L, 2), math.log(4)),
     )
 
 
@@ -53,10 +56,18 @@ def outcome(reward: float = 0.0, terminal_reward: float = 0.0, terminated_logit:
 
 def test_likelihood_of_a_change_and_of_a_coin():
     data = batch()
-    nll = step_losses(MODEL, output(data), outcome(), data)["nll"]
-    # a change of 1 is 2 units, equal to the mean: density 1 / (2 sqrt(2π)); the binary 1 has probability 4 / 5
-    wanted = (math.log(2) + 0.5 * math.log(2 * math.pi) - math.log(0.8)) / 2
-    torch.testing.assert_close(nll[data.mask], torch.full_like(nll[data.mask], wanted))
+    losses = step_losses(MODEL, output(data), outcome(), data)
+    # a change of 1 is 2 units, equal to the mean: density 1 / (2 sqrt(2π))
+    wanted = {"nll": math.log(2) + 0.5 * math.log(2 * math.pi), "binary": -math.log(0.8)}
+    for name, value in wanted.items():
+        torch.testing.assert_close(losses[name][data.mask], torch.full_like(losses[name][data.mask], value))
+
+
+def test_a_world_without_binary_dimensions_has_no_loss_for_them():
+    model = MDNRNN(replace(SMALL, ensemble_size=E, num_mixtures=1), 2, 1, WorldStats(2))
+    data = batch()
+    made = model.unroll(data.z, data.action, model.initial_state(B))
+    assert "binary" not in step_losses(model, made, outcome(), data)
 
 
 def test_each_reward_head_learns_from_its_own_steps():
@@ -98,5 +109,8 @@ def test_means_are_over_the_steps_concerned():
 
 
 def test_weights_are_obeyed():
-    losses = {name: torch.tensor(float(n)) for n, name in enumerate(("nll", "reward", "terminal_reward", "terminated"))}
-    assert total_loss(replace(SMALL, reward_weight=10.0, terminated_weight=100.0), losses).item() == pytest.approx(330)
+    names = ("nll", "reward", "terminal_reward", "terminated", "binary")
+    losses = {name: torch.tensor(float(n)) for n, name in enumerate(names)}
+    config = replace(SMALL, reward_weight=10.0, event_weight=100.0)
+    assert total_loss(config, losses).item() == pytest.approx(730)
+    assert total_loss(config, {name: losses[name] for name in names[:4]}).item() == pytest.approx(330)

@@ -32,7 +32,8 @@ def data(seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def values(model: MDNRNN, output: MDNRNNOutput, z: Tensor, action: Tensor, z_next: Tensor) -> tuple[Tensor, ...]:
     """Everything that M says of steps, the state apart."""
-    return *output[:-1], *model.outcome(output, z, action, z_next)
+    logit = model.binary_logit(output, z, action, z_next)
+    return *output[:-1], logit, *model.outcome(output, z, action, z_next)
 
 
 @pytest.mark.parametrize("head_hidden_dim", [0, 16])
@@ -144,14 +145,22 @@ def test_listening_is_member_0s_state():
     torch.testing.assert_close(tuple(after), tuple(state.member(0)))
 
 
-def output_of(logit: float, mean: float, binary: float, shape: tuple[int, ...]) -> MDNRNNOutput:
+def with_coins(model: MDNRNN, logit: float) -> MDNRNN:
+    """``model``, with the same log odds for all binary dimensions wherever the others go."""
+    head = dict(model.binary_head.named_parameters())
+    with torch.no_grad():
+        head["layers.2.weight"].zero_()
+        head["layers.2.bias"].fill_(logit)
+    return model
+
+
+def output_of(logit: float, mean: float, shape: tuple[int, ...]) -> MDNRNNOutput:
     components = torch.tensor([0.0, logit]).expand(*shape, 2)
-    nothing = torch.zeros(shape[:-1])
+    nothing = torch.zeros(*shape[:-1], CONFIG.hidden_dim)
     return MDNRNNOutput(
         logpi=components,
         mean=torch.tensor([0.0, mean]).expand(*shape, 2),
         logstd=torch.full((*shape, 2), -20.0),
-        binary_logit=torch.full(shape, binary),
         h=nothing,
         state=RNNState(nothing, nothing),
     )
@@ -159,22 +168,39 @@ def output_of(logit: float, mean: float, binary: float, shape: tuple[int, ...]) 
 
 def test_a_sample_is_a_change_in_its_unit_or_a_coin():
     stats = WorldStats(2, delta=1.0, scale=torch.tensor([0.5, 1.0]), binary=torch.tensor([False, True]))
-    model = MDNRNN(CONFIG, 2, A, stats)
-    output = output_of(logit=50.0, mean=4.0, binary=math.log(3), shape=(1, 1000, 2))
-    z = torch.full((1, 1000, 2), 7.0)
-    uniform = torch.linspace(0.0005, 0.9995, 1000)[None, :, None].expand(1, 1000, 2)
-    drawn = model.sample(output, z, uniform, torch.zeros_like(z))
-    torch.testing.assert_close(drawn[..., 0], torch.full((1, 1000), 7 + 0.5 * 4))
+    model = with_coins(MDNRNN(CONFIG, 2, A, stats), math.log(3))
+    output = output_of(logit=50.0, mean=4.0, shape=(E, 1000, 2))
+    z, action = torch.full((E, 1000, 2), 7.0), torch.zeros(E, 1000, A)
+    uniform = torch.linspace(0.0005, 0.9995, 1000)[None, :, None].expand(E, 1000, 2)
+    drawn = model.sample(output, z, action, uniform, torch.zeros_like(z))
+    torch.testing.assert_close(drawn[..., 0], torch.full((E, 1000), 7 + 0.5 * 4))
     assert set(drawn[..., 1].unique().tolist()) == {0.0, 1.0}
     assert drawn[..., 1].mean().item() == pytest.approx(0.75, abs=0.01)
-    expected = model.expected(output, z)
+    expected = model.expected(output, z, action)
     torch.testing.assert_close(expected[0, 0], torch.tensor([9.0, 1.0]))
+
+
+def test_a_binary_dimension_follows_from_where_the_others_are_drawn():
+    stats = WorldStats(2, delta=1.0, binary=torch.tensor([False, True]))
+    model = MDNRNN(CONFIG, 2, A, stats)
+    output = output_of(logit=50.0, mean=4.0, shape=(E, 1, 2))
+    z, action = torch.full((E, 1, 2), 7.0), torch.zeros(E, 1, A)
+    here = model.binary_logit(output, z, action, z)
+    assert not torch.equal(here, model.binary_logit(output, z, action, z + torch.tensor([1.0, 0.0])))
+    # its own value, which is being asked for, does not show
+    assert torch.equal(here, model.binary_logit(output, z, action, z + torch.tensor([0.0, 1.0])))
+    draw = torch.full_like(z, 0.5)
+    shifted = [model.sample(output, z, action, draw, torch.full_like(z, n))[..., 1] for n in (0.0, 1e12)]
+    moved = [torch.tensor([[[7.0 + 4.0 + n * math.exp(-20), 0.0]]]).expand(E, 1, 2) for n in (0.0, 1e12)]
+    for sampled, to in zip(shifted, moved, strict=True):
+        assert torch.equal(sampled, (model.binary_logit(output, z, action, to)[..., 1] > 0).float())
 
 
 def test_without_delta_the_mixture_is_z_itself():
     model = MDNRNN(CONFIG, 2, A)
-    output = output_of(logit=50.0, mean=4.0, binary=0.0, shape=(1, 1, 2))
-    assert model.expected(output, torch.full((1, 1, 2), 7.0)).tolist() == [[[4.0, 4.0]]]
+    output = output_of(logit=50.0, mean=4.0, shape=(1, 1, 2))
+    expected = model.expected(output, torch.full((1, 1, 2), 7.0), torch.zeros(1, 1, A))
+    assert expected.tolist() == [[[4.0, 4.0]]]
 
 
 def test_rewards_are_in_the_environments_units_and_range():

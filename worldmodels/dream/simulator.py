@@ -80,7 +80,7 @@ class Dream:
         """
         output = self.memory.step(state.z, action, state.rnn)
         controller_rnn = self._advance_controller_rnn(state, action)
-        z = self.memory.sample(output, state.z, noise.uniform, noise.normal, self.config.temperature)
+        z = self.memory.sample(output, state.z, action, noise.uniform, noise.normal, self.config.temperature)
         outcome = self.memory.outcome(output, state.z, action, z)
         terminated = noise.end < outcome.terminated_logit.sigmoid()
         left = torch.zeros_like(terminated)

@@ -29,8 +29,8 @@ class MDNRNNConfig:
         input_noise: standard deviation of the noise on z in training, in units of ``WorldStats.scale``; 0: none. M then
             learns to lead back to the recorded states, which long dreams need (Sanchez-Gonzalez et al. 2020, "Learning
             to Simulate Complex Physics with Graph Networks").
-        reward_weight, terminated_weight: of the two reward losses and of the termination loss; the likelihood of z,
-            averaged over its dimensions, has weight 1.
+        reward_weight, event_weight: of the two reward losses, and of the cross entropies of termination and of z's
+            binary dimensions; the likelihood of z, averaged over its other dimensions, has weight 1.
     """
 
     hidden_dim: Count = 256
@@ -48,4 +48,4 @@ class MDNRNNConfig:
     grad_clip: NonNegative = 1.0
     input_noise: NonNegative = 0.0
     reward_weight: NonNegative = 1.0
-    terminated_weight: NonNegative = 10.0
+    event_weight: NonNegative = 10.0

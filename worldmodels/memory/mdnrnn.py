@@ -4,6 +4,7 @@ Shapes: E members, B batch, L sequence, Z latent, A action, K mixtures, D hidden
 """
 
 import copy
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn.functional import layer_norm, silu
 
 from worldmodels.memory import lstm, mixture
 from worldmodels.memory.config import MDNRNNConfig
-from worldmodels.memory.ensemble import Linear
+from worldmodels.memory.ensemble import Linear, Perceptron
 from worldmodels.memory.outcome import Outcome, OutcomeHeads
 from worldmodels.memory.stats import WorldStats
 
@@ -35,7 +36,7 @@ class MDNRNNOutput(NamedTuple):
 
     Attributes:
         logpi, mean, logstd: (E, B, L, Z, K) mixture over the target, in units of WorldStats.scale; logpi are logits.
-        binary_logit: (E, B, L, Z) log odds of a 1; used only for binary dimensions.
+            Not used for binary dimensions (``MDNRNN.binary_logit``).
         h: (E, B, L, D) after each step.
         state: after the last step.
     """
@@ -43,7 +44,6 @@ class MDNRNNOutput(NamedTuple):
     logpi: Tensor
     mean: Tensor
     logstd: Tensor
-    binary_logit: Tensor
     h: Tensor
     state: RNNState
 
@@ -51,7 +51,8 @@ class MDNRNNOutput(NamedTuple):
 class MDNRNN(nn.Module):
     """P(z_next, reward, terminated | z, action, h), by E members that share only their data.
 
-    First z_next (``unroll``, ``step``), then the outcome of the step to it (``outcome``).
+    First the continuous dimensions of z_next (``unroll``, ``step``), then its binary ones given these
+    (``binary_logit``), then the outcome of the step to it (``outcome``).
 
     Args:
         z_dim, action_dim: Z, and A of the encoded action.
@@ -63,12 +64,14 @@ class MDNRNN(nn.Module):
         self.config, self.z_dim, self.action_dim = config, z_dim, action_dim
         self.stats = stats if stats is not None else WorldStats(z_dim)
         members, hidden, head = config.ensemble_size, config.hidden_dim, config.head_hidden_dim
-        inputs, outputs = z_dim + action_dim, z_dim * (3 * config.num_mixtures + 1)
+        inputs, outputs = z_dim + action_dim, z_dim * 3 * config.num_mixtures
         self.cell = Linear(members, inputs + hidden, 4 * hidden)  # rows: z, action, h
         if head:
             self.hidden = Linear(members, hidden + inputs, head)
         self.head = Linear(members, head or hidden, outputs)
         self.outcome_heads = OutcomeHeads(config, z_dim, action_dim, self.stats.terminated_rate)
+        width = config.outcome_hidden_dim
+        self.binary_head = Perceptron(members, (2 * z_dim + action_dim + hidden, width, width, z_dim))
 
     @property
     def ensemble_size(self) -> int:
@@ -119,6 +122,21 @@ class MDNRNN(nn.Module):
         h, c = lstm.cell(self.cell(torch.cat((x, state.h), -1)), state.c)
         return self._split(self._heads(h, x), h, RNNState(h, c))
 
+    @cached_property
+    def has_binary(self) -> bool:
+        """Whether a dimension of z is binary."""
+        return bool(self.stats.binary.any())
+
+    def binary_logit(self, output: MDNRNNOutput, z: Tensor, action: Tensor, z_next: Tensor) -> Tensor:
+        """Log odds of a 1 in each dimension of z_next, given its continuous ones; valid for binary dimensions.
+
+        Whether a leg touches the ground follows from where the body is drawn. Drawn apart from it, a contact that is
+        merely rare in the air happens in every long dream.
+        """
+        moved = z_next.masked_fill(self.stats.binary, 0)
+        x = torch.cat((z, action, moved, output.h), -1)
+        return self.binary_head(x.flatten(1, -2)).unflatten(1, x.shape[1:-1])
+
     def outcome(self, output: MDNRNNOutput, z: Tensor, action: Tensor, z_next: Tensor) -> Outcome:
         """The outcome of the steps of ``output``, which were made from z by action and led to z_next (shapes as z)."""
         return self.outcome_heads(self.stats, output.h, z, action, z_next)
@@ -137,19 +155,31 @@ class MDNRNN(nn.Module):
         return RNNState(*lstm.cell(torch.addmm(bias, x.to(weight.dtype), weight).float(), state.c))
 
     def sample(
-        self, output: MDNRNNOutput, z: Tensor, uniform: Tensor, normal: Tensor, temperature: float = 1.0
+        self,
+        output: MDNRNNOutput,
+        z: Tensor,
+        action: Tensor,
+        uniform: Tensor,
+        normal: Tensor,
+        temperature: float = 1.0,
     ) -> Tensor:
         """Draw z_next (…, Z) given z (…, Z), from uniform noise in [0, 1) and standard normal noise, both (…, Z).
 
         The temperature applies to mixtures (``mixture.sample``) and to binary dimensions (logits / τ).
         """
         draw = mixture.sample(output.logpi, output.mean, output.logstd, uniform, normal, temperature)
-        binary = (uniform < torch.sigmoid(output.binary_logit / temperature)).to(z.dtype)
-        return self._assemble(z, draw, binary)
+        z_next = self.stats.delta * z + self.stats.scale * draw
+        if not self.has_binary:
+            return z_next
+        logit = self.binary_logit(output, z, action, z_next)
+        return torch.where(self.stats.binary, (uniform < torch.sigmoid(logit / temperature)).to(z.dtype), z_next)
 
-    def expected(self, output: MDNRNNOutput, z: Tensor) -> Tensor:
-        """The mean of z_next (…, Z); for binary dimensions the more likely value."""
-        return self._assemble(z, mixture.expected(output.logpi, output.mean), (output.binary_logit > 0).to(z.dtype))
+    def expected(self, output: MDNRNNOutput, z: Tensor, action: Tensor) -> Tensor:
+        """The mean of z_next (…, Z); for binary dimensions the more likely value where the others have their mean."""
+        z_next = self.stats.delta * z + self.stats.scale * mixture.expected(output.logpi, output.mean)
+        if not self.has_binary:
+            return z_next
+        return torch.where(self.stats.binary, (self.binary_logit(output, z, action, z_next) > 0).to(z.dtype), z_next)
 
     def step_reward(self, outcome: Outcome) -> Tensor:
         """Reward if the episode continues, in the environment's units, clipped to the range in the data."""
@@ -162,9 +192,6 @@ class MDNRNN(nn.Module):
         reward = s.terminal_reward_mean + s.terminal_reward_scale * outcome.terminal_reward
         return reward.clamp(s.terminal_reward_low, s.terminal_reward_high)
 
-    def _assemble(self, z: Tensor, target: Tensor, binary: Tensor) -> Tensor:
-        return torch.where(self.stats.binary, binary, self.stats.delta * z + self.stats.scale * target)
-
     def _heads(self, h: Tensor, x: Tensor) -> Tensor:
         """The density of every member, (E, N, O), from h (E, N, D) and x = [z, action] (E, N, Z+A)."""
         if self.config.head_hidden_dim:
@@ -174,12 +201,11 @@ class MDNRNN(nn.Module):
 
     def _split(self, out: Tensor, h: Tensor, state: RNNState) -> MDNRNNOutput:
         z, k = self.z_dim, self.config.num_mixtures
-        logpi, mean, logstd, binary_logit = out.split((z * k, z * k, z * k, z), -1)
+        logpi, mean, logstd = out.split(z * k, -1)
         return MDNRNNOutput(
             logpi=logpi.unflatten(-1, (k, z)).mT,
             mean=mean.unflatten(-1, (k, z)).mT,
             logstd=mixture.bound(logstd, LOGSTD_LOW, LOGSTD_HIGH).unflatten(-1, (k, z)).mT,
-            binary_logit=binary_logit,
             h=h,
             state=state,
         )

@@ -73,7 +73,7 @@ def _errors(model: MDNRNN, batch: LatentBatch) -> tuple[Tensor, Tensor]:
     constant: list[Tensor] = []
     for t in range(CONTEXT, z.shape[2]):
         output = model.step(now, action[:, :, t], state)
-        now, state = model.expected(output, now), output.state
+        now, state = model.expected(output, now, action[:, :, t]), output.state
         errors.append((now - z_next[:, :, t])[..., kept].square().mean((0, 2)))
         constant.append((start - z_next[:, :, t])[..., kept].square().mean((0, 2)))
     return torch.stack(errors, 1), torch.stack(constant, 1)

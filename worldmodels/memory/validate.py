@@ -64,8 +64,8 @@ def _sums(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: LatentBa
 
 def _metrics(model: MDNRNN, totals: dict[str, float]) -> dict[str, float]:
     steps, ends = totals["steps"], totals["ends"]
-    counts = {"nll": steps, "reward": steps - ends, "terminal_reward": ends, "terminated": steps}
-    losses = {name: torch.tensor(totals[name] / max(count, 1)) for name, count in counts.items()}
+    counts = {"nll": steps, "binary": steps, "reward": steps - ends, "terminal_reward": ends, "terminated": steps}
+    losses = {name: torch.tensor(totals[name] / max(count, 1)) for name, count in counts.items() if name in totals}
     return {
         "loss": float(total_loss(model.config, losses)),
         "nll": float(losses["nll"]),

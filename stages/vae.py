@@ -60,7 +60,7 @@ def normalise(job: Job, store: EpisodeStore, report: Live) -> None:
 
 
 def main(job: Job) -> None:
-    """Train V on the frames of all rounds so far, starting from the previous round's weights."""
+    """Fit V to all rounds so far; a VAE starts from the previous round's weights."""
     config = load_section("vae", VAEConfig)
     store = EpisodeStore.open_all(job.round.episodes)
     with live(job) as report:

@@ -161,7 +161,7 @@ class _Fit:
     ) -> None:
         self.learner, self.schedule, self.checkpointer, self.device = learner, schedule, checkpointer, device
         self.map_shards = map_shards
-        self.parameters = list(learner.model.parameters())
+        self.parameters = [p for p in learner.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=schedule.learning_rate, fused=True)
         self.update = 0
         self.sums: dict[str, Tensor] = {}  # sums of the training metrics since the last point of the curve

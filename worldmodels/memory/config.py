@@ -15,7 +15,8 @@ class MDNRNNConfig:
         ensemble_size: MDN-RNNs in the ensemble, each with its own weights and its own order of the data.
         head_hidden_dim: 0: the heads are linear in h, as in the paper; otherwise units of one hidden layer that reads
             [h, z, action], which sharp state dynamics need.
-        outcome_hidden_dim: units of each of the two hidden layers of the heads for reward and termination.
+        outcome_hidden_dim: units of each of the two hidden layers of the heads for reward, termination and z's binary
+            dimensions.
         reward_form: ``free``: the reward of a step is any function of z, action and z'. ``potential``: it is a change
             of a potential of the state plus a function of the action (Ng et al. 1999, "Policy Invariance under Reward
             Transformations"). Its sums over a dream telescope: no dream can earn by staying where M errs.

@@ -142,9 +142,10 @@ def _make_model(store: LatentStore, config: MDNRNNConfig, previous: MDNRNN | Non
             model.load_state_dict(dict(previous.named_parameters()), strict=False)
         except RuntimeError:
             raise TrainingError(
-                "mdnrnn: the previous round's M has other shapes; give hidden_dim, num_mixtures, ensemble_size and"
-                " head_hidden_dim the same values in every round"
+                "mdnrnn: the previous round's M has other shapes; give hidden_dim, num_mixtures, ensemble_size,"
+                " head_hidden_dim and outcome_hidden_dim the same values in every round"
             ) from None
+    model.binary_head.requires_grad_(model.has_binary)  # without binary dimensions no loss reaches it
     return model
 
 

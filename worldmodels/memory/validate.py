@@ -21,7 +21,8 @@ def validate(model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Seque
     """Metrics of M on whole ``episodes``, teacher-forced, averaged over members.
 
     Returns:
-        loss: the training objective. nll: nats per dimension. reward_rmse, terminal_reward_rmse: in the environment's
+        loss: the training objective. nll: nats per continuous dimension. binary: cross entropy in nats per
+            binary dimension, if there is one. reward_rmse, terminal_reward_rmse: in the environment's
             units, of ordinary and of terminating steps. terminated: cross entropy in nats per step. recall, precision:
             of termination at a predicted probability of one half (0 where undefined). calibration: predicted over true
             number of terminations; 1 is right (0 where none happened).
@@ -69,6 +70,7 @@ def _metrics(model: MDNRNN, totals: dict[str, float]) -> dict[str, float]:
     return {
         "loss": float(total_loss(model.config, losses)),
         "nll": float(losses["nll"]),
+        **({"binary": float(losses["binary"])} if "binary" in losses else {}),
         "reward_rmse": (totals["reward_error"] / max(steps - ends, 1)) ** 0.5,
         "terminal_reward_rmse": (totals["terminal_reward_error"] / max(ends, 1)) ** 0.5,
         "terminated": float(losses["terminated"]),

@@ -205,3 +205,14 @@ def test_shards_learn_as_the_whole_batch_does(tmp_path, monkeypatch):
     assert [step for step, _ in logs[0].calls] == [step for step, _ in logs[1].calls]
     for (_, one), (_, other) in zip(logs[0].calls, logs[1].calls, strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("observation", ["state", "pixels"])
+def test_it_trains_with_and_without_binary_dimensions(tmp_path, observation):
+    logged = set()
+    store = make_store(tmp_path / "latents", [walk(seed) for seed in range(6)], observation)
+    model = train(tmp_path, store=store, log=lambda step, metrics: logged.update(metrics))
+    has = observation == "state"  # the walks' second dimension; a VAE's z never counts as binary
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert model.has_binary == has == ("validation/binary" in logged)
+    assert any(name.startswith("binary_head") for name in trained) == has

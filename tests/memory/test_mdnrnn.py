@@ -182,18 +182,24 @@ def test_a_sample_is_a_change_in_its_unit_or_a_coin():
 
 def test_a_binary_dimension_follows_from_where_the_others_are_drawn():
     stats = WorldStats(2, delta=1.0, binary=torch.tensor([False, True]))
-    model = MDNRNN(CONFIG, 2, A, stats)
+    with torch_init(0, "test"):
+        model = MDNRNN(CONFIG, 2, A, stats)
     output = output_of(logit=50.0, mean=4.0, shape=(E, 1, 2))
     z, action = torch.full((E, 1, 2), 7.0), torch.zeros(E, 1, A)
     here = model.binary_logit(output, z, action, z)
     assert not torch.equal(here, model.binary_logit(output, z, action, z + torch.tensor([1.0, 0.0])))
     # its own value, which is being asked for, does not show
     assert torch.equal(here, model.binary_logit(output, z, action, z + torch.tensor([0.0, 1.0])))
-    draw = torch.full_like(z, 0.5)
-    shifted = [model.sample(output, z, action, draw, torch.full_like(z, n))[..., 1] for n in (0.0, 1e12)]
-    moved = [torch.tensor([[[7.0 + 4.0 + n * math.exp(-20), 0.0]]]).expand(E, 1, 2) for n in (0.0, 1e12)]
-    for sampled, to in zip(shifted, moved, strict=True):
-        assert torch.equal(sampled, (model.binary_logit(output, z, action, to)[..., 1] > 0).float())
+
+
+def test_a_sample_asks_for_the_coin_where_the_body_was_drawn(monkeypatch):
+    model = MDNRNN(CONFIG, 2, A, WorldStats(2, delta=1.0, binary=torch.tensor([False, True])))
+    monkeypatch.setattr(model, "binary_logit", lambda output, z, action, z_next: z_next[..., :1].expand(z.shape) - 10)
+    z, action, half = torch.full((1, 1, 2), 7.0), torch.zeros(1, 1, A), torch.full((1, 1, 2), 0.5)
+    for mean, coin in ((1.0, 0.0), (4.0, 1.0)):  # to 8, and to 11
+        output = output_of(logit=50.0, mean=mean, shape=(1, 1, 2))
+        assert model.sample(output, z, action, half, torch.zeros_like(z))[0, 0, 1].item() == coin
+        assert model.expected(output, z, action)[0, 0, 1].item() == coin
 
 
 def test_without_delta_the_mixture_is_z_itself():

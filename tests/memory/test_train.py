@@ -175,14 +175,14 @@ def test_the_global_generator_is_left_alone(tmp_path):
 
 
 def test_bfloat16_trains_the_same_model_but_for_rounding(tmp_path):
+    """Over three updates, each of which lowers the loss by about 0.5; later, two runs part for any reason."""
     losses = {}
     for precision in ("float32", "bfloat16"):
         log = Recorder()
-        train(tmp_path / precision, replace(SMALL, precision=precision), log=log)
-        losses[precision] = log.named("validation/loss")
-    exact, rounded = np.array(losses["float32"]), np.array(losses["bfloat16"])
-    assert not np.array_equal(exact, rounded)  # products did use another precision
-    np.testing.assert_allclose(rounded, exact, atol=0.05 * abs(exact[0] - exact[-1]) + 0.01)
+        train(tmp_path / precision, replace(SMALL, precision=precision, max_updates=3), log=log)
+        (losses[precision],) = log.named("validation/loss")
+    assert losses["bfloat16"] != losses["float32"]  # products did use another precision
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], abs=0.02)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -9,7 +9,7 @@ from worldmodels.common.params import load_section
 from worldmodels.common.seeding import Role
 from worldmodels.control.agent import Agent
 from worldmodels.control.config import ControllerConfig
-from worldmodels.control.controller import Controller
+from worldmodels.control.controller import Controller, TrainedController
 from worldmodels.control.dream_check import DreamCheck, dream_check
 from worldmodels.control.fitness import DreamFitness, RealFitness
 from worldmodels.control.panel import ENDS, Panel, ends, panel_of
@@ -21,6 +21,7 @@ from worldmodels.environment.config import EnvConfig
 from worldmodels.memory.files import load_memory
 from worldmodels.report.figures import dream_against_real
 from worldmodels.round import Round
+from worldmodels.vision.base import Vision
 from worldmodels.vision.normaliser import StateNormaliser
 
 PANEL_ROLLOUTS = 64
@@ -56,6 +57,18 @@ def report_panel(report: Live, panel: Panel, checked: DreamCheck, endings: NDArr
     dream_against_real(report.images / "panel.png", checked.dream, checked.real, checked.rank_correlation)
 
 
+def previous_controller(before: Round, vision: Vision) -> TrainedController | None:
+    """The previous round's C, which acts through ``vision`` as it did through its own V if that is a normaliser.
+
+    To a VAE's changed z the search has to adapt it.
+    """
+    if not before.files.controller.exists():
+        return None
+    if isinstance(vision, StateNormaliser) and isinstance(before.vae, StateNormaliser):
+        return before.controller.composed(*vision.to(before.vae))
+    return before.controller
+
+
 def main(job: Job) -> None:
     """Evolve C, starting from the previous round's controller."""
     env = load_section("env", EnvConfig)
@@ -68,7 +81,13 @@ def main(job: Job) -> None:
     dream = Dream(memory, Starts(here.latents, dreaming.starts), dreaming, config.features)
     follows = here.mdnrnn if config.features == "zh" else None
     agent = Agent(spec, here.vae, follows, controller, np.zeros((1, controller.num_params)))
-    inputs = [here.files.vae, here.files.mdnrnn, here.files.latents, before.files.controller.parent]
+    inputs = [
+        here.files.vae,
+        here.files.mdnrnn,
+        here.files.latents,
+        before.files.controller.parent,
+        before.files.vae.parent,
+    ]
     scratch = job.scratch(["env", "dream", "controller"], inputs)
     in_dream = DreamFitness(
         dream=dream,
@@ -89,7 +108,7 @@ def main(job: Job) -> None:
             {"dream": in_dream, "real": in_reality},
             seed=job.run.seed,
             stream=(job.round.name,),
-            previous=before.controller if before.files.controller.exists() else None,
+            previous=previous_controller(before, vision),
             scratch=scratch,
             log=report.log,
         )

@@ -5,6 +5,7 @@ import torch
 from worldmodels.common.checkpoint import CheckpointError, save
 from worldmodels.control.config import ControllerConfig
 from worldmodels.control.controller import Controller, TrainedController, load_controller
+from worldmodels.vision.normaliser import StateNormaliser
 
 Z, D, A = 3, 4, 2
 P, R = 5, 6
@@ -66,6 +67,27 @@ def test_a_trained_controller_survives_its_file(tmp_path):
     for name in ("best", "samples", "lineage"):
         assert np.array_equal(getattr(read, name), getattr(written, name))
     assert (read.validation_return, read.env_steps) == (1.5, 10)
+
+
+@pytest.mark.parametrize("features", ["z", "zh"])
+def test_composed_it_acts_on_other_features_as_before(features):
+    """A normaliser was fitted again: what was z to the controller is gain · z + offset now."""
+    rng = np.random.default_rng(0)
+    controller = build(features, "box")
+    before, after = (
+        StateNormaliser(rng.standard_normal(Z, np.float32), rng.uniform(0.5, 2, Z).astype(np.float32)) for _ in "12"
+    )
+    rows = rng.standard_normal((4, controller.num_params), np.float32)
+    moved = trained(controller, best=rows[0], samples=rows[1:3], lineage=rows[3:]).composed(*after.to(before))
+    states = rng.standard_normal((6, Z)).astype(np.float32)
+    h = rng.standard_normal((6, controller.feature_dim - Z), np.float32)
+
+    def act(solutions, vision):
+        features = np.concatenate([vision.encode(states)[0], h], 1)
+        return controller.act(solutions, np.broadcast_to(features, (len(solutions), *features.shape)))
+
+    again = np.concatenate([moved.best[None], moved.samples, moved.lineage])
+    np.testing.assert_allclose(act(again, after), act(rows, before), atol=1e-5)
 
 
 def test_something_else_is_not_a_controller(tmp_path):

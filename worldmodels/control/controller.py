@@ -1,7 +1,7 @@
 """C: a linear map from features [z, h] to an action, for many candidates at once."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -112,6 +112,28 @@ class TrainedController:
         """The inverse of ``pack``."""
         values = {name: about[name] for name in ("validation_return", "env_steps")}
         return cls(controller=Controller(**about["controller"]), **arrays, **values)
+
+    def composed(self, gain: NDArray[np.floating], offset: NDArray[np.floating]) -> "TrainedController":
+        """The same controllers as functions of other features: ``composed`` for all that are stored."""
+        actions = self.controller.action_dim
+        rows = {name: composed(getattr(self, name), actions, gain, offset) for name in ("samples", "lineage")}
+        return replace(self, best=composed(self.best[None], actions, gain, offset)[0], **rows)
+
+
+def composed(
+    solutions: NDArray[np.floating], action_dim: int, gain: NDArray[np.floating], offset: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Controllers on f whose outputs are those of ``solutions`` on gain · f + offset.
+
+    Args:
+        solutions: (P, N), in the layout of ``Controller``.
+        gain, offset: (G,), of the first G features; the others stay as they are.
+    """
+    weight = solutions[:, :-action_dim].reshape(len(solutions), -1, action_dim).astype(np.float64)  # (P, F, A)
+    moved = weight[:, : len(gain)]
+    bias = solutions[:, -action_dim:] + (moved * offset[:, None]).sum(1)  # (P, A)
+    parts = moved * gain[:, None], weight[:, len(gain) :]
+    return np.concatenate([*(part.reshape(len(part), -1) for part in parts), bias], axis=1).astype(np.float32)
 
 
 def load_controller(path: Path) -> TrainedController:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.common import checkpoint
+from worldmodels.control.controller import composed
 from worldmodels.environment.config import EnvConfig
 from worldmodels.vision.normaliser import StateNormaliser
 
@@ -46,12 +47,10 @@ class Panel:
 
     def solutions(self, vision: StateNormaliser, feature_dim: int) -> NDArray[np.float32]:
         """The same controllers on F features, (P, (F + 1) · A): z, as ``vision`` normalises states, and h, ignored."""
-        players, actions = len(self.weights), self.action_dim
-        weight = self.weights[:, :-actions].reshape(players, -1, actions)  # (P, S, A)
-        bias = self.weights[:, -actions:] + (weight * vision.mean[:, None]).sum(1)  # (P, A)
-        on_z = (weight * vision.std[:, None]).reshape(players, -1)
-        on_h = np.zeros((players, (feature_dim - weight.shape[1]) * actions))
-        return np.concatenate([on_z, on_h, bias], axis=1).astype(np.float32)
+        on_h = np.zeros((len(self.weights), (feature_dim - vision.z_dim) * self.action_dim), np.float32)
+        on_z = composed(self.weights, self.action_dim, vision.std, vision.mean)
+        weight, bias = np.split(on_z, [-self.action_dim], axis=1)
+        return np.concatenate([weight, on_h, bias], axis=1)
 
     def save(self, path: Path) -> None:
         """Write it, atomically."""

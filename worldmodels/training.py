@@ -115,14 +115,14 @@ class Schedule:
 
     Attributes:
         updates: total number.
-        updates_per_epoch: updates between two validations; the last update is also followed by one.
+        updates_per_validation: updates between two validations; the last update is also followed by one.
         learning_rate: peak rate of Adam.
         decay: let the rate decay to zero along a cosine.
         grad_clip: maximum gradient norm of an independent model; 0 does not clip.
     """
 
     updates: int
-    updates_per_epoch: int
+    updates_per_validation: int
     learning_rate: float
     decay: bool = False
     grad_clip: float = 0.0
@@ -169,14 +169,14 @@ class _Fit:
         self._restore()
 
     def run(self) -> None:
-        total, per_epoch = self.schedule.updates, self.schedule.updates_per_epoch
+        total, every = self.schedule.updates, self.schedule.updates_per_validation
         batches = islice(self.learner.batches(self.update), total - self.update)
         with progress_bar(total=total, initial=self.update, desc=self.learner.name, unit="update") as bar:
             for batch in batches:
                 self._train_on(batch)
                 bar.update()
-                if self.update % per_epoch == 0 or self.update == total:
-                    self._end_epoch()
+                if self.update % every == 0 or self.update == total:
+                    self._validate()
                 elif self.update % CHECKPOINT_EVERY == 0:
                     self._checkpoint()
         self.learner.model.load_state_dict(self.best["weights"])
@@ -216,7 +216,7 @@ class _Fit:
             self._log("train", {name: total.item() / LOG_EVERY for name, total in self.sums.items()})
             self.sums = {}
 
-    def _end_epoch(self) -> None:
+    def _validate(self) -> None:
         self.learner.model.eval()
         metrics = self.learner.validate()
         if not math.isfinite(metrics["loss"]):

@@ -80,6 +80,15 @@ def test_metrics_come_at_their_updates(tmp_path):
     assert len(log.named("train/loss")) == updates[-1] // 20
 
 
+def test_validations_follow_whole_epochs_some_updates_apart(tmp_path):
+    log = Recorder()
+    train(tmp_path, replace(SMALL, epochs=5, batch_size=2), log=log)
+    epochs = [step for step, metrics in log.calls if "validation/loss" in metrics]
+    log = Recorder()
+    train(tmp_path / "apart", replace(SMALL, epochs=5, batch_size=2, validation_every=epochs[0] + 1), log=log)
+    assert [step for step, metrics in log.calls if "validation/loss" in metrics] == [epochs[1], epochs[3], epochs[4]]
+
+
 def test_max_updates_is_a_ceiling_and_validates_at_the_end(tmp_path):
     log = Recorder()
     train(tmp_path, replace(SMALL, max_updates=3), log=log)

@@ -40,7 +40,7 @@ def train_memory(
         log: takes the metrics of ``loss.mean_losses`` and their weighted sum ``loss``, and those of ``validate``.
 
     Returns:
-        The M of lowest validation loss at the end of an epoch, in evaluation mode, on ``device``.
+        The M of lowest validation loss, in evaluation mode, on ``device``.
 
     Raises:
         TrainingError: ``previous`` does not fit, or a loss or gradient is not finite.
@@ -50,7 +50,7 @@ def train_memory(
     updates = config.epochs * per_epoch
     schedule = Schedule(
         updates=min(updates, config.max_updates or updates),
-        updates_per_epoch=per_epoch,
+        updates_per_validation=per_epoch * -(-config.validation_every // per_epoch),
         learning_rate=config.learning_rate,
         decay=True,
         grad_clip=config.grad_clip,

@@ -71,7 +71,7 @@ def train_vision(
     learner = _Learner(source, config, (seed, *stream), previous, device)
     schedule = Schedule(
         updates=config.epochs * source.batches_per_epoch,
-        updates_per_epoch=source.batches_per_epoch,
+        updates_per_validation=source.batches_per_epoch,
         learning_rate=config.learning_rate,
         grad_clip=config.grad_clip,
     )

@@ -78,7 +78,7 @@ def test_composed_it_acts_on_other_features_as_before(features):
         StateNormaliser(rng.standard_normal(Z, np.float32), rng.uniform(0.5, 2, Z).astype(np.float32)) for _ in "12"
     )
     rows = rng.standard_normal((4, controller.num_params), np.float32)
-    moved = trained(controller, best=rows[0], samples=rows[1:3], lineage=rows[3:]).composed(*after.to(before))
+    moved = trained(controller, best=rows[0], samples=rows[1:], lineage=rows[:0]).composed(*after.to(before))
     states = rng.standard_normal((6, Z)).astype(np.float32)
     h = rng.standard_normal((6, controller.feature_dim - Z), np.float32)
 

@@ -129,11 +129,14 @@ def composed(
         solutions: (P, N), in the layout of ``Controller``.
         gain, offset: (G,), of the first G features; the others stay as they are.
     """
-    weight = solutions[:, :-action_dim].reshape(len(solutions), -1, action_dim).astype(np.float64)  # (P, F, A)
+    players, features = len(solutions), solutions.shape[1] // action_dim - 1
+    weight = solutions[:, :-action_dim].reshape(players, features, action_dim).astype(np.float64)  # (P, F, A)
     moved = weight[:, : len(gain)]
     bias = solutions[:, -action_dim:] + (moved * offset[:, None]).sum(1)  # (P, A)
     parts = moved * gain[:, None], weight[:, len(gain) :]
-    return np.concatenate([*(part.reshape(len(part), -1) for part in parts), bias], axis=1).astype(np.float32)
+    return np.concatenate([np.concatenate(parts, 1).reshape(players, features * action_dim), bias], axis=1).astype(
+        np.float32
+    )
 
 
 def load_controller(path: Path) -> TrainedController:

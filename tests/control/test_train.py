@@ -80,6 +80,30 @@ def test_a_killed_search_resumes_to_the_same_bytes_and_log(tmp_path, whole, kill
     assert len(hill.asked(Role.FITNESS)) == 12 - min(kill_at - 1, 12)
 
 
+@pytest.mark.parametrize("kill_at", [12, 13, 18, 19, 21, 22])
+def test_searches_killed_around_their_ends_resume_to_the_same_bytes(tmp_path, kill_at):
+    """From the previous controller, then from zero, then in reality: 12, 6 and 3 generations, and a final."""
+    config = changed(fitness="both", fresh_generations=6, real_generations=3)
+
+    def run(folder, log):
+        search(folder, config, previous=previous_controller(), log=log)
+        return (folder / "controller.safetensors").read_bytes()
+
+    def die(step, metrics):
+        if step == kill_at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", die)
+    logs = [], []
+    again, whole = (
+        run(tmp_path / name, lambda step, metrics, log=log: log.append((step, metrics)))
+        for name, log in zip(("killed", "whole"), logs, strict=True)
+    )
+    assert again == whole and logs[0] == logs[1]
+    assert logs[0][-1][0] == 12 + 6 + 3 + 1
+
+
 @pytest.mark.slow
 def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
     command = [sys.executable, "-m", "tests.control.hanging_job", str(tmp_path), "7"]
@@ -214,6 +238,18 @@ def test_after_the_dream_the_search_goes_on_in_reality_from_the_best(tmp_path):
     best_of_dream = dream.asked(Role.VALIDATE)[1][1]
     np.testing.assert_allclose(start, np.tile(best_of_dream, (8, 1)), atol=0.01)
     assert found.validation_return < 0  # a real return, not the dream's 100
+
+
+@pytest.mark.parametrize("best", [0, 1])
+def test_reality_goes_on_from_the_best_of_both_dream_searches(tmp_path, best):
+    dream, real = Hill(), Hill()
+    dream.judge = lambda returns, role, path: returns + (100 if path[-2:] == (best, 4) else 0)
+    config = changed(fitness="both", fresh_generations=6, real_generations=3, warm_sigma0=1e-3)
+    search(tmp_path, config, hill=dream, real=real, previous=previous_controller())
+    winner = next(rows for path, rows, _ in dream.asked(Role.VALIDATE) if path[-2:] == (best, 4))
+    np.testing.assert_allclose(real.asked(Role.FITNESS)[0][1], np.tile(winner, (8, 1)), atol=0.01)
+    *_, (path, finalists, _) = real.asked(Role.VALIDATE)
+    assert path[-1] == "final" and len(finalists) == 2 + 1  # means of the real search, and the previous controller
 
 
 def test_the_log_has_what_plots_need(whole):

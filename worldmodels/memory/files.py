@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from worldmodels.common import checkpoint
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.mdnrnn import MDNRNN
+from worldmodels.memory.stats import WorldStats
 
 _KIND = "mdnrnn"
 
@@ -38,6 +39,9 @@ def pack_memory(model: MDNRNN) -> tuple[dict[str, NDArray], dict[str, Any]]:
 
 def unpack_memory(weights: Mapping[str, NDArray], about: Mapping[str, Any]) -> MDNRNN:
     """The inverse of ``pack_memory``; on the CPU, in evaluation mode."""
-    model = MDNRNN(MDNRNNConfig(**about["config"]), about["z_dim"], about["action_dim"])
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
+    own = {name.removeprefix("stats."): value for name, value in tensors.items() if name.startswith("stats.")}
+    stats = WorldStats(about["z_dim"], **own)
+    model = MDNRNN(MDNRNNConfig(**about["config"]), about["z_dim"], about["action_dim"], stats)
+    model.load_state_dict(tensors)
     return model.eval()

@@ -4,7 +4,6 @@ Shapes: E members, B batch, L sequence, Z latent, A action, K mixtures, D hidden
 """
 
 import copy
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -56,13 +55,17 @@ class MDNRNN(nn.Module):
 
     Args:
         z_dim, action_dim: Z, and A of the encoded action.
-        stats: units and ranges of the data; neutral ones if absent (a checkpoint brings its own).
+        stats: units and ranges of the data; neutral ones if absent.
+
+    Attributes:
+        has_binary: whether a dimension of z is binary.
     """
 
     def __init__(self, config: MDNRNNConfig, z_dim: int, action_dim: int, stats: WorldStats | None = None) -> None:
         super().__init__()
         self.config, self.z_dim, self.action_dim = config, z_dim, action_dim
         self.stats = stats if stats is not None else WorldStats(z_dim)
+        self.has_binary = bool(self.stats.binary.any())
         members, hidden, head = config.ensemble_size, config.hidden_dim, config.head_hidden_dim
         inputs, outputs = z_dim + action_dim, z_dim * 3 * config.num_mixtures
         self.cell = Linear(members, inputs + hidden, 4 * hidden)  # rows: z, action, h
@@ -121,11 +124,6 @@ class MDNRNN(nn.Module):
         x = torch.cat((z, action), -1)
         h, c = lstm.cell(self.cell(torch.cat((x, state.h), -1)), state.c)
         return self._split(self._heads(h, x), h, RNNState(h, c))
-
-    @cached_property
-    def has_binary(self) -> bool:
-        """Whether a dimension of z is binary."""
-        return bool(self.stats.binary.any())
 
     def binary_logit(self, output: MDNRNNOutput, z: Tensor, action: Tensor, z_next: Tensor) -> Tensor:
         """Log odds of a 1 in each dimension of z_next, given its continuous ones; valid for binary dimensions.

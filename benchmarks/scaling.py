@@ -73,10 +73,11 @@ def hours(params: dict[str, Any], rate: Rates, cores: int) -> dict[str, float]:
         math.ceil(controller["popsize"] / together),
         together * controller["rollouts"] * params["dream"]["horizon"] / rate.dream,
     )
-    batch, times = controller["episodes_per_task"], controller["generations"] // controller["validation_every"]
+    searched = rounds * controller["generations"] + (rounds - 1) * controller["fresh_generations"]
+    batch, times = controller["episodes_per_task"], searched // controller["validation_every"]
     validation = times * shared(math.ceil(controller["validation_rollouts"] / batch), batch * LENGTH / rate.act)
     finals = controller["finalists"] * controller["final_rollouts"]
-    validation += shared(math.ceil(finals / batch), batch * LENGTH / rate.act)
+    validation += rounds * shared(math.ceil(finals / batch), batch * LENGTH / rate.act)
     size = evaluate["episodes_per_task"]
     played = sum(
         shared(math.ceil(evaluate["episodes"] / size), size * (LENGTH + SKIPPED) / speed)
@@ -87,8 +88,8 @@ def hours(params: dict[str, Any], rate: Rates, cores: int) -> dict[str, float]:
         "vae": params["vae"]["epochs"] * seen / rate.vae,
         "encode": seen / rate.encode,
         "mdnrnn": params["mdnrnn"]["epochs"] * seen / rate.mdnrnn,
-        "controller, dreams": rounds * controller["generations"] * dreams,
-        "controller, validation": rounds * validation,
+        "controller, dreams": searched * dreams,
+        "controller, validation": validation,
         "evaluate": played,
     }
     return {stage: value / 3600 for stage, value in seconds.items()}

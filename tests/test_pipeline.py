@@ -173,7 +173,7 @@ def check_the_readmes_code(folder: Path, last_round: str) -> None:
     """Check that the code in its section "As a library" runs as written, except for names."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").split("## As a library")[1].split("\n## ")[0]
     code = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
-    code = code.replace("agents/mine", "agents/tiny").replace('"r5"', f'"{last_round}"')
+    code = code.replace("agents/mine", "agents/tiny").replace('"r4"', f'"{last_round}"')
     done = run(folder, sys.executable, "-c", f"{code}\nprint(terminated, env.reset(seed=0)[0].shape)")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("False (")

@@ -58,14 +58,14 @@ def report_panel(report: Live, panel: Panel, checked: DreamCheck, endings: NDArr
 
 
 def previous_controller(before: Round, vision: Vision) -> TrainedController | None:
-    """The previous round's C, which acts through ``vision`` as it did through its own V if that is a normaliser.
+    """The previous round's C. If V is a normaliser, C uses ``vision``'s z as it used its own V's.
 
-    To a VAE's changed z the search has to adapt it.
+    To a VAE's changed z, and to h of an M trained again, the search has to adapt it.
     """
     if not before.files.controller.exists():
         return None
     if isinstance(vision, StateNormaliser) and isinstance(before.vae, StateNormaliser):
-        return before.controller.composed(*vision.to(before.vae))
+        return before.controller.composed(*vision.map_to(before.vae))
     return before.controller
 
 

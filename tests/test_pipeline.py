@@ -124,6 +124,7 @@ def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> 
             z = np.load(folder / "data" / "latents" / f"r{k + 1}" / "mu.npy")
             np.testing.assert_allclose(z.mean(0), 0, atol=1e-3)  # each round's V is fitted to all states so far
             np.testing.assert_allclose(z.std(0), 1, atol=1e-3)
+        check_that_the_first_controller_acts_as_before(folder)
     params = OmegaConf.load(folder / "params.yaml")
     params.mdnrnn.epochs = 2
     OmegaConf.save(params, folder / "params.yaml")
@@ -131,6 +132,19 @@ def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> 
     assert "mdnrnn@r1" in stale
     assert "vae@r1" not in stale
     assert "collect@r1" not in stale
+
+
+def check_that_the_first_controller_acts_as_before(folder: Path) -> None:
+    """The second round has it among its lineage; in both, what it makes of a state, without its reading of h."""
+    first, second = (Round(name, folder) for name in ("r1", "r2"))
+    states = np.random.default_rng(0).standard_normal((5, first.vae.z_dim)).astype(np.float32)
+    outputs = []
+    for vision, solution in ((first.vae, first.controller.best), (second.vae, second.controller.lineage[-1])):
+        actions = first.controller.controller.action_dim
+        weight, bias = solution[:-actions].reshape(-1, actions), solution[-actions:]
+        outputs.append(vision.encode(states)[0] @ weight[: first.vae.z_dim] + bias)
+    np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-3)
+    assert not np.allclose(second.controller.lineage[-1], first.controller.best, atol=1e-3)
 
 
 def check_results(folder: Path) -> None:

@@ -71,14 +71,14 @@ def test_a_trained_controller_survives_its_file(tmp_path):
 
 @pytest.mark.parametrize("features", ["z", "zh"])
 def test_composed_it_acts_on_other_features_as_before(features):
-    """A normaliser was fitted again: what was z to the controller is gain · z + offset now."""
+    """A normaliser was fitted again: what was z to the controller is gain · z + offset now. h is the same here."""
     rng = np.random.default_rng(0)
     controller = build(features, "box")
     before, after = (
         StateNormaliser(rng.standard_normal(Z, np.float32), rng.uniform(0.5, 2, Z).astype(np.float32)) for _ in "12"
     )
     rows = rng.standard_normal((4, controller.num_params), np.float32)
-    moved = trained(controller, best=rows[0], samples=rows[1:], lineage=rows[:0]).composed(*after.to(before))
+    moved = trained(controller, best=rows[0], samples=rows[1:3], lineage=rows[3:]).composed(*after.map_to(before))
     states = rng.standard_normal((6, Z)).astype(np.float32)
     h = rng.standard_normal((6, controller.feature_dim - Z), np.float32)
 
@@ -88,6 +88,7 @@ def test_composed_it_acts_on_other_features_as_before(features):
 
     again = np.concatenate([moved.best[None], moved.samples, moved.lineage])
     np.testing.assert_allclose(act(again, after), act(rows, before), atol=1e-5)
+    assert trained(controller, lineage=rows[:0]).composed(*after.map_to(before)).lineage.shape == rows[:0].shape
 
 
 def test_something_else_is_not_a_controller(tmp_path):

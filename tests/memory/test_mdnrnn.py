@@ -229,13 +229,16 @@ def test_termination_starts_from_its_true_rate():
 
 
 def test_saved_and_loaded_it_is_the_same(tmp_path):
-    model, (z, action) = make(stats=WorldStats(Z, delta=1.0, z_low=torch.arange(5.0))), data()
+    binary = torch.arange(Z) == 1
+    model, (z, action) = make(stats=WorldStats(Z, delta=1.0, z_low=torch.arange(5.0), binary=binary)), data()
     save_memory(tmp_path / "m", model)
     loaded = load_memory(tmp_path / "m")
     assert loaded.config == model.config
     assert torch.equal(loaded.stats.z_low, torch.arange(5.0))
     one, other = (m.unroll(z, action, m.initial_state(B)) for m in (model, loaded))
     assert torch.equal(one.mean, other.mean)
+    assert loaded.has_binary
+    assert torch.equal(*(m.expected(one, z, action) for m in (model, loaded)))
     save(tmp_path / "v", {}, {"kind": "vae"})
     with pytest.raises(CheckpointError, match="'vae', not mdnrnn"):
         load_memory(tmp_path / "v")

@@ -184,7 +184,7 @@ def test_the_global_generator_is_left_alone(tmp_path):
 
 
 def test_bfloat16_trains_the_same_model_but_for_rounding(tmp_path):
-    """Over three updates, each of which lowers the loss by about 0.5; later, two runs part for any reason."""
+    """Over three updates, each of which lowers the loss by 0.5 to 1; later, two runs part for any reason."""
     losses = {}
     for precision in ("float32", "bfloat16"):
         log = Recorder()

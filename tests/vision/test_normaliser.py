@@ -24,6 +24,16 @@ def test_noise_in_a_constant_dimension_is_not_blown_up():
     assert abs(mu[0, 2]) < 0.01
 
 
+def test_the_map_to_another_leads_from_one_encoding_to_the_other():
+    before = fit_normaliser(STATISTICS)
+    after = fit_normaliser({"mean": [6.0, 0.5, 3.0], "std": [4.0, 0.5, 2.0], "binary": [1]})
+    gain, offset = after.map_to(before)
+    states = np.array([[7.0, 1.0, 5.0], [3.0, 0.0, 1.0]])
+    expected = before.encode(states)[0]
+    expected[:, 2] = 0.0  # was a constant before
+    np.testing.assert_allclose(gain * after.encode(states)[0] + offset, expected, atol=1e-6)
+
+
 def test_binary_dimensions_stay_0_and_1_whatever_their_mean():
     mu, _ = fit_normaliser({"mean": [0.25], "std": [0.43], "binary": [0]}).encode(np.array([[0.0], [1.0]]))
     assert mu.flatten().tolist() == [0.0, 1.0]

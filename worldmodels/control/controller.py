@@ -86,7 +86,8 @@ class TrainedController:
             collect with, and among them those by which the search exploited the dream.
         validation_return: mean return of ``best`` in the selection that it won; biased upwards, since the winner of a
             selection was also lucky.
-        lineage: (k, N) float32, the best of the previous rounds, oldest first.
+        lineage: (k, N) float32, the best of the previous rounds, oldest first; if V is a normaliser, as functions of
+            this round's z.
         env_steps: real environment steps of the searches of all rounds so far, fitness and validation together.
     """
 
@@ -114,7 +115,7 @@ class TrainedController:
         return cls(controller=Controller(**about["controller"]), **arrays, **values)
 
     def composed(self, gain: NDArray[np.floating], offset: NDArray[np.floating]) -> "TrainedController":
-        """The same controllers as functions of other features: ``composed`` for all that are stored."""
+        """All controllers on f that do as these on gain · f + offset (the function ``composed``)."""
         actions = self.controller.action_dim
         rows = {name: composed(getattr(self, name), actions, gain, offset) for name in ("samples", "lineage")}
         return replace(self, best=composed(self.best[None], actions, gain, offset)[0], **rows)

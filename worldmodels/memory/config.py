@@ -26,8 +26,8 @@ class MDNRNNConfig:
         sequence_length: steps of truncated backpropagation through time.
         epochs: passes over the data.
         max_updates: maximum number of updates, independent of the amount of data; 0: the number that the epochs give.
-        validation_every: updates at least between two validations, which follow whole epochs; with few data a
-            validation takes longer than an epoch's updates.
+        validation_every: updates at least between two validations, which follow whole epochs, except that the last
+            update is always followed by one; with few data a validation takes longer than an epoch's updates.
         grad_clip: maximum gradient norm of one member; 0 does not clip.
         input_noise: standard deviation of the noise on z in training, in units of ``WorldStats.scale``; 0: none. M then
             learns to lead back to the recorded states, which long dreams need (Sanchez-Gonzalez et al. 2020, "Learning

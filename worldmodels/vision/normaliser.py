@@ -33,9 +33,12 @@ class StateNormaliser(Vision):
         """(B, S) to states (B, S) in the environment's units."""
         return z * self.std + self.mean
 
-    def to(self, other: "StateNormaliser") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(gain, offset), (S,) each: gain · z + offset is how ``other`` encodes what this one encodes as z."""
-        std = other.std.astype(np.float64)
+    def map_to(self, other: "StateNormaliser") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(gain, offset), (S,) each: gain · z + offset is how ``other`` encodes what this one encodes as z.
+
+        Both are 0 where ``other`` was fitted to a constant: what varies now would be enormous in its units.
+        """
+        std = np.where(other.std > STD_FLOOR, other.std, np.inf).astype(np.float64)
         return self.std / std, (self.mean - other.mean) / std
 
     def settings(self) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def main(job: Job) -> None:
             device=job.runtime.torch_device(),
         )
         save_memory(job.round.mdnrnn, memory)
+        report.summary({"reward_form": memory.config.reward_form})
         _, held_out = split_episodes(len(store), job.run.seed)
         rows = open_loop(memory, store, held_out, (job.run.seed, *stream))
         columns = {name: [getattr(row, name) for row in rows] for name in ("horizon", "error", "constant_error")}

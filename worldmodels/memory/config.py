@@ -19,7 +19,8 @@ class MDNRNNConfig:
             dimensions.
         reward_form: ``free``: the reward of a step is any function of z, action and z'. ``potential``: it is a change
             of a potential of the state plus a function of the action (Ng et al. 1999, "Policy Invariance under Reward
-            Transformations"). Its sums over a dream telescope: no dream can earn by staying where M errs.
+            Transformations"). Its sums over a dream telescope: no dream can earn by staying where M errs. ``auto``:
+            the first round's data choose (``reward_form.choose_reward_form``).
         precision: of the matrix products in training (``worldmodels.common.device``).
         learning_rate: peak rate of Adam; it decays to zero along a cosine.
         batch_size: lanes per member: each reads its own sequence of episodes.
@@ -41,7 +42,7 @@ class MDNRNNConfig:
     ensemble_size: Count = 1
     head_hidden_dim: Natural = 0
     outcome_hidden_dim: Count = 128
-    reward_form: Literal["free", "potential"] = "free"
+    reward_form: Literal["free", "potential", "auto"] = "free"
     precision: Precision = "float32"
     learning_rate: Positive = 1e-3
     batch_size: Count = 100

@@ -1,6 +1,7 @@
 """Training of M."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from worldmodels.holdout import split_episodes
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.loss import mean_losses, step_counts, step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
+from worldmodels.memory.reward_form import choose_reward_form
 from worldmodels.memory.stats import world_stats
 from worldmodels.memory.validate import validate
 from worldmodels.memory.windows import Lanes, LatentBatch, resident
@@ -45,6 +47,9 @@ def train_memory(
     Raises:
         TrainingError: ``previous`` does not fit, or a loss or gradient is not finite.
     """
+    if config.reward_form == "auto":
+        form = previous.config.reward_form if previous else choose_reward_form(store, config, (seed, *stream))
+        config = replace(config, reward_form=form)
     learner = _Learner(store, config, (seed, *stream), previous, device)
     per_epoch = learner.lanes.batches_per_epoch
     updates = config.epochs * per_epoch

@@ -1,6 +1,7 @@
 """Tests that a loaded agent equals the packed one."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from worldmodels.memory.files import save_memory
 from worldmodels.round import Round
 from worldmodels.vision.files import save_vision
 
+SHIPPED = sorted((Path(__file__).parents[1] / "agents").iterdir())
 METRICS = {"return_mean": 1.0, "dream_return_mean": 2.0, "env_steps": 3}
 
 
@@ -60,6 +62,18 @@ def test_its_score_is_of_the_seeds_asked_for(tmp_path):
     expected = evaluate_policy(agent.env, agent.policy, [12345, 12346, 12347, 12348], RuntimeConfig(workers=1))
     assert (metrics["return_mean"], metrics["episodes"]) == (expected.returns.mean(), 4)
     assert (metrics["dream_return_mean"], metrics["env_steps"]) == (2.0, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_a_shipped_agent_scores_what_it_claims(folder):
+    """On seeds never used before: within three standard errors of both means."""
+    agent, episodes = load_agent(folder), 40
+    claimed = agent.about["score"]["metrics"]
+    found = evaluate(agent, episodes=episodes, seed=31_000)
+    error = claimed["return_std"] * (1 / claimed["episodes"] + 1 / episodes) ** 0.5
+    assert abs(found["return_mean"] - claimed["return_mean"]) < 3 * error
+    assert claimed["episodes"] >= 100 and found["return_mean"] > agent.spec.solved_return
 
 
 def test_the_same_agent_gives_the_same_bytes_and_replaces_what_was_there(tmp_path):

@@ -69,15 +69,15 @@ def hours(params: dict[str, Any], rate: Rates, cores: int) -> dict[str, float]:
         for k, count in enumerate(episodes)
     )
     together = controller["candidates_per_task"]
-    dreams = shared(
-        math.ceil(controller["popsize"] / together),
-        together * controller["rollouts"] * params["dream"]["horizon"] / rate.dream,
-    )
+    dream = params["dream"]["horizon"] / rate.dream
+    generation = shared(math.ceil(controller["popsize"] / together), together * controller["rollouts"] * dream)
     searched = rounds * controller["generations"] + (rounds - 1) * controller["fresh_generations"]
-    batch, times = controller["episodes_per_task"], searched // controller["validation_every"]
-    validation = times * shared(math.ceil(controller["validation_rollouts"] / batch), batch * LENGTH / rate.act)
-    finals = controller["finalists"] * controller["final_rollouts"]
-    validation += rounds * shared(math.ceil(finals / batch), batch * LENGTH / rate.act)
+    validations = searched // controller["validation_every"]  # a mean's dreams are one task
+    batch, fresh = controller["episodes_per_task"], bool(controller["fresh_generations"])
+    finals = 0.0
+    for k in range(rounds):
+        rivals = controller["finalists"] * (1 + (fresh and k > 0)) + (k > 0)
+        finals += shared(math.ceil(rivals * controller["final_rollouts"] / batch), batch * LENGTH / rate.act)
     size = evaluate["episodes_per_task"]
     played = sum(
         shared(math.ceil(evaluate["episodes"] / size), size * (LENGTH + SKIPPED) / speed)
@@ -88,8 +88,9 @@ def hours(params: dict[str, Any], rate: Rates, cores: int) -> dict[str, float]:
         "vae": params["vae"]["epochs"] * seen / rate.vae,
         "encode": seen / rate.encode,
         "mdnrnn": params["mdnrnn"]["epochs"] * seen / rate.mdnrnn,
-        "controller, dreams": searched * dreams,
-        "controller, validation": validation,
+        "controller, dreams": searched * generation,
+        "controller, validation": validations * controller["validation_rollouts"] * dream,
+        "controller, final": finals,
         "evaluate": played,
     }
     return {stage: value / 3600 for stage, value in seconds.items()}

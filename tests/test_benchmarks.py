@@ -92,6 +92,7 @@ def test_what_is_reckoned_follows_from_the_rates(monkeypatch):
     assert one["vae"] == many["vae"] == pytest.approx(10 * frames / 100 / 3600)
     assert one["controller, dreams"] == pytest.approx(3 * 800 * 64 * 16 * 1000 / 50 / 3600)
     assert many["controller, dreams"] == pytest.approx(one["controller, dreams"] / 8)  # eight tasks per generation
+    assert one["controller, final"] == pytest.approx((4 + 5 + 5) * 64 * 1000 / 100 / 3600)  # with the previous round's
 
 
 @pytest.mark.slow

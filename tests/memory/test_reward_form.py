@@ -8,6 +8,7 @@ import pytest
 from tests.memory.worlds import SMALL, make_store, train, walk, walks
 from worldmodels.memory.files import load_memory
 from worldmodels.memory.reward_form import choose_reward_form
+from worldmodels.memory.stats import world_stats
 
 AUTO = replace(SMALL, reward_form="auto", epochs=1, outcome_hidden_dim=16)
 
@@ -21,8 +22,8 @@ def costly(seed: int):
 @pytest.mark.slow
 def test_a_potential_where_it_can_express_the_reward_and_any_function_where_not(tmp_path):
     moves, costs = walks(tmp_path / "moves"), make_store(tmp_path / "costs", [costly(seed) for seed in range(20)])
-    assert choose_reward_form(moves, AUTO, (0,)) == "potential"
-    assert choose_reward_form(costs, AUTO, (0,)) == "free"
+    assert choose_reward_form(moves, world_stats(moves), AUTO, (0,)) == "potential"
+    assert choose_reward_form(costs, world_stats(costs), AUTO, (0,)) == "free"
 
 
 @pytest.mark.slow

@@ -134,10 +134,8 @@ def composed(
     weight = solutions[:, :-action_dim].reshape(players, features, action_dim).astype(np.float64)  # (P, F, A)
     moved = weight[:, : len(gain)]
     bias = solutions[:, -action_dim:] + (moved * offset[:, None]).sum(1)  # (P, A)
-    parts = moved * gain[:, None], weight[:, len(gain) :]
-    return np.concatenate([np.concatenate(parts, 1).reshape(players, features * action_dim), bias], axis=1).astype(
-        np.float32
-    )
+    weight = np.concatenate([moved * gain[:, None], weight[:, len(gain) :]], axis=1)
+    return np.concatenate([weight.reshape(players, features * action_dim), bias], axis=1).astype(np.float32)
 
 
 def load_controller(path: Path) -> TrainedController:

@@ -60,17 +60,14 @@ class OutcomeHeads(nn.Module):
         """The outcome of steps from z (E, …, Z) by action (E, …, A) to z_next (E, …, Z); h (E, …, D) is that after."""
         shape = z.shape[1:-1]
         h, z, action, z_next = (x.flatten(1, -2) for x in (h, z, action, z_next))  # (E, N, …)
-        reward, change = self.continued(stats, z, action, z_next), _change(stats, z, z_next)
+        change = step_change(stats, z, z_next)
+        reward = self.reward(z, action, change, z_next)
         magnitude = torch.where(stats.delta > 0, torch.asinh(change / _STILL) / 2, change)
         terminal_reward, logit = self.end(torch.cat((z, action, magnitude, h), -1)).unbind(-1)
         return Outcome(*(x.unflatten(1, shape) for x in (reward, terminal_reward, logit)))
 
-    def continued(self, stats: WorldStats, z: Tensor, action: Tensor, z_next: Tensor) -> Tensor:
-        """``Outcome.reward`` (E, N) of steps z (E, N, Z), action (E, N, A), z_next (E, N, Z)."""
-        return self.reward(z, action, _change(stats, z, z_next), z_next)
 
-
-def _change(stats: WorldStats, z: Tensor, z_next: Tensor) -> Tensor:
+def step_change(stats: WorldStats, z: Tensor, z_next: Tensor) -> Tensor:
     """What a step changes, in the mixture's units: it is small beside the state."""
     return torch.where(stats.binary, z_next, (z_next - stats.delta * z) / stats.scale)
 

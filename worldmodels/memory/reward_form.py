@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from worldmodels.common.seeding import numpy_rng, torch_init
 from worldmodels.holdout import split_episodes
 from worldmodels.memory.config import MDNRNNConfig
-from worldmodels.memory.outcome import OutcomeHeads
-from worldmodels.memory.stats import WorldStats, world_stats
+from worldmodels.memory.outcome import OutcomeHeads, step_change
+from worldmodels.memory.stats import WorldStats
 from worldmodels.memory.windows import LatentBatch, gather
 from worldmodels.vision.latents import LatentStore
 
@@ -23,7 +23,7 @@ MARGIN = 0.1  # of the reward's variance
 _UPDATES, _ROWS, _HELD_OUT_ROWS, _RATE = 400, 512, 4096, 3e-3
 
 
-def choose_reward_form(store: LatentStore, config: MDNRNNConfig, stream: Sequence[Any]) -> Form:
+def choose_reward_form(store: LatentStore, stats: WorldStats, config: MDNRNNConfig, stream: Sequence[Any]) -> Form:
     """``potential``, unless ``free`` explains more of the held-out rewards' variance by more than ``MARGIN``.
 
     A potential keeps a dream from earning where M errs, but there are rewards that it cannot express, such as a cost of
@@ -31,9 +31,9 @@ def choose_reward_form(store: LatentStore, config: MDNRNNConfig, stream: Sequenc
     a second or two.
 
     Args:
+        stats: of the store.
         stream: names the random stream; begins with the run's seed.
     """
-    stats = world_stats(store)
     unexplained = {form: _unexplained(store, replace(config, reward_form=form), stats, stream) for form in _FORMS}
     return "potential" if unexplained["potential"] <= unexplained["free"] + MARGIN else "free"
 
@@ -66,6 +66,6 @@ def _error(heads: OutcomeHeads, stats: WorldStats, batch: LatentBatch) -> torch.
     z, action, z_next, reward, terminated = (
         x[:, :, 0] for x in (batch.z, batch.action, batch.z_next, batch.reward, batch.terminated)
     )
-    predicted, goes_on = heads.continued(stats, z, action, z_next), ~terminated  # (1, B)
+    predicted, goes_on = heads.reward(z, action, step_change(stats, z, z_next), z_next), ~terminated  # (1, B)
     wanted = (reward - stats.reward_mean) / stats.reward_scale
     return ((predicted - wanted).square() * goes_on).sum() / goes_on.sum().clamp(min=1)

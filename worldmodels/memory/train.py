@@ -16,7 +16,7 @@ from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.loss import mean_losses, step_counts, step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
 from worldmodels.memory.reward_form import choose_reward_form
-from worldmodels.memory.stats import world_stats
+from worldmodels.memory.stats import WorldStats, world_stats
 from worldmodels.memory.validate import validate
 from worldmodels.memory.windows import Lanes, LatentBatch, resident
 from worldmodels.training import Log, Metrics, Schedule, TrainingError, fit
@@ -47,10 +47,11 @@ def train_memory(
     Raises:
         TrainingError: ``previous`` does not fit, or a loss or gradient is not finite.
     """
+    named, stats = (seed, *stream), world_stats(store)
     if config.reward_form == "auto":
-        form = previous.config.reward_form if previous else choose_reward_form(store, config, (seed, *stream))
+        form = choose_reward_form(store, stats, config, named) if previous is None else previous.config.reward_form
         config = replace(config, reward_form=form)
-    learner = _Learner(store, config, (seed, *stream), previous, device)
+    learner = _Learner(store, stats, config, named, previous, device)
     per_epoch = learner.lanes.batches_per_epoch
     updates = config.epochs * per_epoch
     schedule = Schedule(
@@ -86,6 +87,7 @@ class _Learner:
     def __init__(
         self,
         store: LatentStore,
+        stats: WorldStats,
         config: MDNRNNConfig,
         stream: tuple[Any, ...],
         previous: MDNRNN | None,
@@ -95,7 +97,7 @@ class _Learner:
         episodes, self.held_out = split_episodes(len(store), stream[0])
         columns = resident(store, device) if has_room(store.nbytes, device) else store
         self.lanes = Lanes(columns, episodes, config.ensemble_size, config.batch_size, config.sequence_length, stream)
-        self.model = _make_model(store, config, previous, stream).to(device)
+        self.model = _make_model(store, stats, config, previous, stream).to(device)
         self.rnn = RNNState(*(x.clone() for x in self.model.initial_state(config.batch_size)))
 
     def batches(self, update: int) -> Iterator[LatentBatch]:
@@ -139,9 +141,11 @@ class _Learner:
         self.rnn = RNNState(*(x.to(self.device) for x in state["rnn"]))
 
 
-def _make_model(store: LatentStore, config: MDNRNNConfig, previous: MDNRNN | None, stream: tuple[Any, ...]) -> MDNRNN:
+def _make_model(
+    store: LatentStore, stats: WorldStats, config: MDNRNNConfig, previous: MDNRNN | None, stream: tuple[Any, ...]
+) -> MDNRNN:
     with torch_init(*stream, "memory-weights"):
-        model = MDNRNN(config, store.z_dim, store.action_dim, world_stats(store))
+        model = MDNRNN(config, store.z_dim, store.action_dim, stats)
     if previous is not None:
         try:
             model.load_state_dict(dict(previous.named_parameters()), strict=False)

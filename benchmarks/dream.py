@@ -10,6 +10,7 @@ from worldmodels.common.device import product_dtype
 from worldmodels.common.params import Precision
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
+from worldmodels.dream.starts import RecordedStart
 
 HORIZON = 400  # less than half of a generation's steps: the rate does not depend on it
 NAIVE_STEPS, STOCK_STEPS = 300, 30
@@ -66,8 +67,8 @@ def in_one_batch(config: DreamConfig, device: torch.device) -> Way:
 
 
 class _Origin:
-    def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        return torch.randn(count, paper.Z, generator=generator)
+    def draw(self, count: int, generator: torch.Generator) -> RecordedStart:
+        return RecordedStart.at(torch.randn(count, paper.Z, generator=generator))
 
 
 def stock(device: torch.device, precision: Precision) -> Way:

@@ -29,7 +29,7 @@ from worldmodels.common.seeding import Role, env_seeds
 from worldmodels.control.cmaes import CMAES
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
-from worldmodels.dream.state import Noise
+from worldmodels.dream.state import DreamStart, Noise
 from worldmodels.environment.collect import collect
 from worldmodels.environment.config import CollectConfig, EnvConfig
 from worldmodels.environment.contract import spec_of
@@ -123,7 +123,8 @@ def dreaming(*, popsize: int = 64, rollouts: int = 16, hidden: int = paper.D) ->
     config = DreamConfig(horizon=horizon, end_on_leaving=False, max_batch=512)
     dream = Dream(paper.memory(hidden_dim=hidden), None, config, features="z")
     generator = torch.Generator().manual_seed(0)
-    start = torch.randn(rollouts, paper.Z, generator=generator)
+    z = torch.randn(rollouts, paper.Z, generator=generator)
+    start = DreamStart(z, dream.memory.initial_state(rollouts))
 
     def still(rows: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         return torch.zeros(len(rows), features.shape[1], paper.A)

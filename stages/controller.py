@@ -78,7 +78,7 @@ def main(job: Job) -> None:
     controller = Controller.build(
         config, z_dim=memory.z_dim, rnn_dim=memory.hidden_dim, action=spec.action, action_dim=spec.action_dim
     )
-    dream = Dream(memory, Starts(here.latents, dreaming.starts), dreaming, config.features)
+    dream = Dream(memory, Starts(here.latents, dreaming.starts, dreaming.warmup), dreaming, config.features)
     follows = here.mdnrnn if config.features == "zh" else None
     agent = Agent(spec, here.vae, follows, controller, np.zeros((1, controller.num_params)))
     inputs = [

@@ -1,15 +1,49 @@
 """Stage mdnrnn: train M on the latents of all rounds so far."""
 
+from typing import Any
+
+import numpy as np
+
 from stages.common.job import Job, run_stage
-from stages.common.live import live
+from stages.common.live import Live, live
 from worldmodels.common.params import load_section
 from worldmodels.holdout import split_episodes
+from worldmodels.memory.baselines import baselines
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.files import load_memory, save_memory
+from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.open_loop import open_loop
 from worldmodels.memory.train import train_memory
+from worldmodels.memory.validate import validate
 from worldmodels.report.figures import open_loop_error
 from worldmodels.vision.latents import LatentStore
+
+READABLE = 0.5  # the least R² at which M still knows a value
+
+
+def check(report: Live, memory: MDNRNN, store: LatentStore, stream: tuple[Any, ...]) -> None:
+    """Measure on held-out episodes what dreams need of M, report it, and say what falls short."""
+    train, held_out = split_episodes(len(store), stream[0])
+    beaten = baselines(store, memory.stats, train, held_out)
+    ahead = open_loop(memory, store, held_out, stream, fitted_to=train)
+    nll = validate(memory, store, held_out, stream)["nll"]
+    report.summary({"baselines": beaten._asdict()})
+    if np.isfinite(ahead.reward_correlation):
+        report.summary({"reward_correlation": ahead.reward_correlation})
+    columns = {name: [getattr(row, name) for row in ahead.rows] for name in ("horizon", "error", "constant_error")}
+    open_loop_error(report.images / "open_loop.png", *columns.values())
+    names = store.spec.get("truth", ())
+    known = {name: [float(row.r_squared[i]) for row in ahead.rows] for i, name in enumerate(names)}
+    report.table("open_loop", columns | {f"r_squared_{name}": values for name, values in known.items()})
+    if nll > min(beaten):
+        print(
+            f"mdnrnn: M's predictions ({nll:.2f} nats a dimension) are no better than those without a model"
+            f" ({min(beaten):.2f}): more updates, or a z with less noise in it (vae.beta, vae.free_bits)"
+        )
+    for name, values in known.items():
+        seen = [row.horizon for row, value in zip(ahead.rows, values, strict=True) if value >= READABLE]
+        if max(seen, default=0) < columns["horizon"][-1]:
+            print(f"mdnrnn: after {max(seen, default=0)} steps without looking M has lost {name}")
 
 
 def main(job: Job) -> None:
@@ -31,11 +65,7 @@ def main(job: Job) -> None:
         )
         save_memory(job.round.mdnrnn, memory)
         report.summary({"reward_form": memory.config.reward_form})
-        _, held_out = split_episodes(len(store), job.run.seed)
-        rows = open_loop(memory, store, held_out, (job.run.seed, *stream))
-        columns = {name: [getattr(row, name) for row in rows] for name in ("horizon", "error", "constant_error")}
-        report.table("open_loop", columns)
-        open_loop_error(report.images / "open_loop.png", *columns.values())
+        check(report, memory, store, (job.run.seed, *stream))
     scratch.clear()
 
 

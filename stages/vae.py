@@ -1,6 +1,7 @@
 """Stage vae: train V on all frames so far; for a state environment, fit its normaliser."""
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,12 +9,20 @@ from stages.common.job import Job, run_stage
 from stages.common.live import Live, live
 from worldmodels.common.params import load_section
 from worldmodels.environment.store import EpisodeStore
+from worldmodels.holdout import split_episodes
 from worldmodels.report.figures import reconstructions, state_ranges
 from worldmodels.vision.config import VAEConfig
+from worldmodels.vision.encode import encode_observations
 from worldmodels.vision.files import load_vision, save_vision
 from worldmodels.vision.normaliser import fit_normaliser
+from worldmodels.vision.probe import fit_probe, r_squared
+
+if TYPE_CHECKING:
+    from worldmodels.vision.vae import VAE
 
 PICTURED = 16  # frames
+PROBED = 24  # episodes, at most, that a probe is fitted to, and as many that it is tried on
+READABLE = 0.8  # the least R² at which V sees a value
 
 
 def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> None:
@@ -44,7 +53,28 @@ def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> Non
     frames = seen[np.linspace(0, len(seen) - 1, PICTURED).astype(int)]
     reconstructions(report.images / "reconstructions.png", frames, vae.decode(vae.encode(frames)[0]))
     report.summary({"frames": loader.frames})
+    if store.spec.truth:
+        check(report, vae, store, job.run.seed)
     scratch.clear()
+
+
+def check(report: Live, vae: "VAE", store: EpisodeStore, seed: int) -> None:
+    """Measure how well the known values can be read from mu on held-out episodes; say which cannot."""
+    parts = []
+    for episodes in split_episodes(len(store), seed):
+        chosen = episodes[np.linspace(0, len(episodes) - 1, min(len(episodes), PROBED)).astype(int)]
+        read = [(encode_observations(vae, one.obs, 256)[0], one.truth) for one in store.episodes(chosen)]
+        parts.append([np.concatenate(part) for part in zip(*read, strict=True)])
+    (mu, truth), (mu_unseen, truth_unseen) = parts
+    explained = r_squared(truth_unseen, fit_probe(mu, truth).read(mu_unseen))
+    known = dict(zip(store.spec.truth, explained.tolist(), strict=True))
+    report.summary({"r_squared": {name: value for name, value in known.items() if np.isfinite(value)}})
+    for name, value in known.items():
+        if value < READABLE:
+            print(
+                f"vae: {name} can hardly be read from z (R² {value:.2f}, below {READABLE}): a larger"
+                " vae.foreground_weight, a smaller vae.beta or more vae.epochs"
+            )
 
 
 def normalise(job: Job, store: EpisodeStore, report: Live) -> None:

@@ -70,7 +70,21 @@ class CountingBox(CountingState):
     action_space = gym.spaces.Box(np.array([-1, 0], np.float32), np.array([1, 4], np.float32))
 
 
+class Lives(CountingState):
+    """As CountingState; a life is lost with every third step, and ``info`` has their number, the step's and a text."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        obs, _ = super().reset(seed=seed, options=options)
+        return obs, {"lives": 9}
+
+    def step(self, action):
+        obs, reward, terminated, truncated, _ = super().step(action)
+        info = {"lives": 9 - self.count // 3, "count": self.count, "odd": self.count % 2, "text": "a"}
+        return obs, reward, terminated, truncated, info
+
+
 gym.register("CountingPixels-v0", f"{__name__}:CountingPixels", reward_threshold=45)
 gym.register("DoublingPixels-v0", f"{__name__}:DoublingPixels", reward_threshold=90)
 gym.register("CountingState-v0", f"{__name__}:CountingState", reward_threshold=45)
+gym.register("Lives-v0", f"{__name__}:Lives")
 gym.register("CountingBox-v0", f"{__name__}:CountingBox", max_episode_steps=1000)

@@ -26,6 +26,7 @@ class Episode:
         truncated: (T,) bool: the recording ended here, the task did not.
         seed: the seed the environment was reset with.
         policy: name of the policy that acted.
+        truth: (T+1, G) float32, what is known beside each observation (``EnvConfig.truth``); None if nothing is.
     """
 
     obs: NDArray
@@ -35,9 +36,10 @@ class Episode:
     truncated: NDArray[np.bool_]
     seed: int
     policy: str
+    truth: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        check_alignment(len(self.obs), self.action, self.reward, self.terminated, self.truncated)
+        check_alignment(len(self.obs), self.action, self.reward, self.terminated, self.truncated, self.truth)
 
     def __len__(self) -> int:
         """Number of steps, T."""
@@ -58,6 +60,7 @@ class LatentEpisode:
         action: (T, A) float32, encoded: one-hot, or scaled to [-1, 1] (``EnvSpec.encode_action``).
         reward: (T,) float32, unscaled.
         terminated, truncated: (T,) bool.
+        truth: as in ``Episode``.
     """
 
     mu: NDArray[np.float32]
@@ -66,9 +69,10 @@ class LatentEpisode:
     reward: NDArray[np.float32]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
+    truth: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        check_alignment(len(self.mu), self.action, self.reward, self.terminated, self.truncated)
+        check_alignment(len(self.mu), self.action, self.reward, self.terminated, self.truncated, self.truth)
         if self.mu.shape != self.logvar.shape:
             raise ValueError(f"mu {self.mu.shape} and logvar {self.logvar.shape} differ in shape")
 
@@ -93,7 +97,12 @@ class EvalResult:
 
 
 def check_alignment(
-    observations: int, action: NDArray, reward: NDArray, terminated: NDArray, truncated: NDArray
+    observations: int,
+    action: NDArray,
+    reward: NDArray,
+    terminated: NDArray,
+    truncated: NDArray,
+    truth: NDArray | None = None,
 ) -> None:
     """Check the alignment of an episode's arrays.
 
@@ -105,6 +114,8 @@ def check_alignment(
         raise ValueError("an episode has at least one step")
     if observations != steps + 1:
         raise ValueError(f"{steps} steps need {steps + 1} observations, got {observations}")
+    if truth is not None and len(truth) != observations:
+        raise ValueError(f"{observations} observations but {len(truth)} entries of truth")
     for name, array in (("action", action), ("terminated", terminated), ("truncated", truncated)):
         if len(array) != steps:
             raise ValueError(f"{steps} rewards but {len(array)} entries of {name}")

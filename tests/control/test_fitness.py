@@ -11,7 +11,7 @@ from worldmodels.control.controller import Controller
 from worldmodels.control.fitness import DreamFitness, RealFitness
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
-from worldmodels.dream.starts import Starts
+from worldmodels.dream.starts import RecordedStart, Starts
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.rollout import score
@@ -26,7 +26,7 @@ class NormalStarts(Starts):
         pass
 
     def draw(self, count, generator):
-        return torch.randn(count, Z, generator=generator)
+        return RecordedStart.at(torch.randn(count, Z, generator=generator))
 
 
 def dream_fitness(workers=1, candidates_per_task=2):

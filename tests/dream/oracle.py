@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
+from worldmodels.dream.starts import RecordedStart
 from worldmodels.memory.mdnrnn import MDNRNNOutput, RNNState
 from worldmodels.memory.outcome import Outcome
 from worldmodels.memory.stats import WorldStats
@@ -69,8 +70,8 @@ class Origin:
     def __init__(self, z_dim: int = 2, spread: float = 0.0) -> None:
         self.z_dim, self.spread = z_dim, spread
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        return self.spread * torch.randn(count, self.z_dim, generator=generator)
+    def draw(self, count: int, generator: torch.Generator) -> RecordedStart:
+        return RecordedStart.at(self.spread * torch.randn(count, self.z_dim, generator=generator))
 
 
 def push(solutions: Tensor, features: Tensor) -> Tensor:

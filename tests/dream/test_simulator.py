@@ -6,6 +6,7 @@ import torch
 
 from tests.dream.oracle import Oracle, Origin, dream_of, feedback, push, rng
 from worldmodels.dream import simulator
+from worldmodels.dream.starts import RecordedStart
 from worldmodels.dream.state import DreamResult
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.mdnrnn import MDNRNN
@@ -26,12 +27,12 @@ def small_mdnrnn(ensemble_size: int = 2) -> MDNRNN:
 
 def one_at_a_time(dream, act, solutions, start, noise) -> DreamResult:
     """The naive simulator: a loop over candidates, rollouts and steps, with one dream in the batch."""
-    returns = torch.zeros(len(solutions), len(start))
+    returns = torch.zeros(len(solutions), len(start.z))
     lengths, terminated, left, last_reward = returns.long(), returns.bool(), returns.bool(), returns.clone()
     for p, solution in enumerate(solutions):
-        for r in range(len(start)):
+        for r in range(len(start.z)):
             member = r % dream.ensemble_size
-            state = dream.reset(start[r].expand(dream.ensemble_size, 1, -1))
+            state = dream.reset(start, torch.full((dream.ensemble_size, 1), r))
             for t in range(dream.config.horizon):
                 action = act(solution[None], dream.features(state)[member][None])[0]
                 state, reward, ended, gone = dream.step(
@@ -196,7 +197,7 @@ def test_bfloat16_is_the_same_dream_but_for_rounding():
     for precision in ("float32", "bfloat16"):
         dream = dream_of(memory, Origin(spread=0.2), horizon=1, precision=precision)
         start, noise = dream.draw(8, rng())
-        state = dream.reset(start.view(2, 4, 2))
+        state = dream.reset(start, torch.arange(8).view(2, 4))
         with torch.inference_mode():
             steps.append(dream.step(state, torch.ones(2, 4, 2), noise.select(0, torch.arange(8).view(2, 4))))
     (exact, reward, *_), (rounded, rounded_reward, *_) = steps
@@ -222,3 +223,22 @@ def test_returns_agree_with_float32_within_their_standard_error(changed):
     assert ((other.returns.mean(1) - exact.returns.mean(1)).abs() < error).all()
     if changed == {"precision": "bfloat16"}:
         assert not torch.equal(other.returns, exact.returns)  # products did use another precision
+
+
+def test_members_follow_the_recorded_steps_before_a_start():
+    # the oracle's state is (e + 1) times the sum of all z that it was shown
+    z = torch.arange(12.0).view(2, 3, 2)
+    known = torch.tensor([[True, True], [False, True]])
+
+    class Recorded(Origin):
+        def draw(self, count, generator):
+            return RecordedStart(z[:count], torch.zeros(count, 2, 2), known[:count])
+
+    dream = dream_of(Oracle(ensemble_size=2), Recorded(), horizon=1)
+    start, _ = dream.draw(2, rng())
+    assert torch.equal(start.z, z[:, -1])
+    shown = torch.tensor([[0.0 + 1 + 2 + 3], [8.0 + 9]])  # the second start's first step is not of its episode
+    assert torch.equal(start.rnn.h, torch.stack([shown, 2 * shown]))
+    state = dream.reset(start, torch.tensor([[0, 1], [1, 0]]))
+    assert torch.equal(state.rnn.h[1], 2 * shown.flip(0))
+    assert torch.equal(dream.features(state)[1, :, -1:], shown.flip(0))  # C sees member 0's

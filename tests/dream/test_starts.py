@@ -20,33 +20,47 @@ def store(tmp_path_factory) -> LatentStore:
             mu[:, 0] = 10 * i + np.arange(steps + 1)
             flags = np.zeros(steps, bool)
             logvar = np.tile(np.array([-60, np.log(4)], np.float32), (steps + 1, 1))
-            action, reward = np.zeros((steps, 1), np.float32), np.zeros(steps, np.float32)
+            action, reward = mu[:-1, :1], np.zeros(steps, np.float32)
             writer.add(LatentEpisode(mu, logvar, action, reward, flags, flags))
     return LatentStore(folder)
 
 
 def test_episode_starts_are_first_observations(store):
-    z = Starts(store, "episode").draw(3000, rng())
+    z = Starts(store, "episode").draw(3000, rng()).z[:, -1]
     values, counts = z[:, 0].round().unique(return_counts=True)
     assert values.tolist() == [0, 10, 20]
     assert counts.min() > 900
 
 
 def test_any_start_is_one_that_an_action_followed(store):
-    z = Starts(store, "any").draw(8000, rng())
+    z = Starts(store, "any").draw(8000, rng()).z[:, -1]
     values, counts = z[:, 0].round().unique(return_counts=True)
     assert values.tolist() == [0, 1, 10, 11, 12, 13, 14, 20]
     assert counts.min() > 850
 
 
 def test_z_is_sampled_afresh(store):
-    z = Starts(store).draw(4000, rng())
+    z = Starts(store).draw(4000, rng()).z[:, -1]
     np.testing.assert_allclose(z[:, 0], z[:, 0].round(), atol=1e-9)
     assert z[:, 1].std().item() == pytest.approx(2, rel=0.05)
     assert z[:, 1].mean().item() == pytest.approx(0, abs=0.15)
 
 
 def test_generator_decides_the_starts(store):
-    once, again, other = (Starts(store, "any").draw(9, rng(seed)) for seed in (1, 1, 2))
+    once, again, other = (Starts(store, "any").draw(9, rng(seed)).z[:, -1] for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
+
+
+def test_the_steps_before_a_start_lead_to_it_and_stay_in_its_episode(store):
+    z, action, known = Starts(store, "any", warmup=3).draw(500, rng())
+    assert z.shape == (500, 4, 2) and action.shape == (500, 3, 1) and known.shape == (500, 3)
+    number, step = z[:, -1, 0].div(10, rounding_mode="floor"), z[:, -1, 0] % 10
+    assert torch.equal(known, step[:, None] + torch.arange(-3, 0) >= 0)
+    before = 10 * number[:, None] + step[:, None] + torch.arange(-3, 0)
+    assert torch.equal(z[:, :-1, 0][known], before[known])
+    assert torch.equal(action[..., 0][known], before[known])  # in this store an action is named like its observation
+
+
+def test_an_episode_s_first_observation_has_no_steps_before_it(store):
+    assert Starts(store, "episode", warmup=3).draw(5, rng()).known.shape == (5, 0)

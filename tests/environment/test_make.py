@@ -122,6 +122,55 @@ def test_a_reused_array_is_not_remembered():
     assert play(id="Reusing-v0").obs[:, 0].tolist() == list(range(11))
 
 
+def test_a_serve_is_pressed_after_a_reset_and_after_a_lost_life_and_its_rewards_are_not_lost():
+    env = make_env(EnvConfig(id="tests.environments:Lives-v0", serve=2))
+    first, _ = env.reset(seed=0)
+    assert first.tolist()[:2] == [1, 2]  # one step was taken, with action 2
+    seen = [env.step(0) for _ in range(4)]
+    # lives are lost with steps 3, 6 and 9; a serve follows each but the one that ends the episode
+    assert [obs.tolist()[:2] for obs, *_ in seen] == [[2, 0], [4, 2], [5, 0], [7, 2]]
+    assert [reward for _, reward, *_ in seen] == [0 + 1, 2 + 3, 4, 5 + 6]
+
+
+def test_a_serve_lasts_a_step_s_frames():
+    env = make_env(EnvConfig(id="tests.environments:Lives-v0", serve=2, frame_skip=2))
+    assert env.reset(seed=0)[0].tolist()[:2] == [2, 2]
+    assert env.step(1)[0].tolist()[:2] == [6, 2]  # step 3 loses a life; steps 5 and 6 are the serve
+
+
+def test_what_is_known_is_recorded_beside_each_observation():
+    truth = {"number": "count", "lives": "lives", "while_odd": ["count", "odd"]}
+    episode = play(id="tests.environments:Lives-v0", truth=truth)
+    assert spec_of(EnvConfig(id="tests.environments:Lives-v0", truth=truth)).truth == tuple(truth)
+    assert episode.truth is not None and episode.truth.dtype == np.float32
+    expected = [[np.nan, 9, np.nan]] + [[t, 9 - t // 3, t if t % 2 else np.nan] for t in range(1, 11)]
+    np.testing.assert_array_equal(episode.truth, np.array(expected, np.float32))
+    assert play(id="tests.environments:Lives-v0").truth is None
+
+
+def test_bytes_of_a_game_s_memory():
+    config = EnvConfig(id="ALE/Pong-v5", truth={"opponent": 50, "own": 51})
+    env = make_env(config)
+    env.reset(seed=0)
+    for _ in range(5):
+        _, _, _, _, info = env.step(0)
+        assert info["truth"].tolist() == env.unwrapped.ale.getRAM()[[50, 51]].tolist()  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("env_id", "truth", "message"),
+    [
+        (STATE, {"x": 3}, r"env.truth.x = 3: .*a byte of an Atari game's memory"),
+        ("ALE/Pong-v5", {"x": 128}, "env.truth.x = 128: .*0 to 127"),
+        ("tests.environments:Lives-v0", {"x": "text"}, "env.truth.x = 'text': .*with a number"),
+        ("tests.environments:Lives-v0", {"x": "live"}, "env.truth.x = 'live': .*accepted: count, lives, odd, text"),
+    ],
+)
+def test_what_cannot_be_known_is_named(env_id, truth, message):
+    with pytest.raises(ParamError, match=message):
+        spec_of(EnvConfig(id=env_id, truth=truth))
+
+
 @pytest.mark.filterwarnings("ignore:.*WARN")  # warnings that it is wrapped, and that states have no bounds
 @pytest.mark.parametrize("config", [EnvConfig(id=PIXELS, frame_skip=2), EnvConfig(id=STATE), EnvConfig(max_steps=50)])
 def test_gymnasium_finds_nothing_wrong(config):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,16 @@ def test_shard_round_trip(tmp_path, make):
         assert (one.obs.dtype, one.action.dtype) == (other.obs.dtype, other.action.dtype)
     (third,) = read_shard(tmp_path / "a.h5", [2])
     assert same(third, episodes[2])
+
+
+def test_what_is_known_is_stored_beside_the_observations(tmp_path):
+    episodes = [state_episode(steps, seed) for seed, steps in enumerate([5, 9])]
+    known = [replace(one, truth=np.full((len(one) + 1, 2), np.nan, np.float32)) for one in episodes]
+    write_shard(tmp_path / "a.h5", known)
+    for one, other in zip(known, read_shard(tmp_path / "a.h5"), strict=True):
+        np.testing.assert_array_equal(one.truth, other.truth)
+    write_shard(tmp_path / "b.h5", episodes)
+    assert all(episode.truth is None for episode in read_shard(tmp_path / "b.h5"))
 
 
 @pytest.mark.parametrize("make", [pixel_episode, state_episode])

@@ -33,7 +33,7 @@ class Squares:
         self.size = size
         self.frames = squares(batches * size)
         self.held_out = squares(size, seed=1)
-        self.mean_frame = np.zeros((64, 64, 3), dtype=np.uint8)
+        self.mean_frame = self.frames.mean(0)
 
     def train_batches(self, epoch: int, start: int) -> Iterator[NDArray[np.uint8]]:
         order = np.random.default_rng(epoch).permutation(len(self.frames))

@@ -63,7 +63,7 @@ def test_episodes_are_taken_one_at_a_time(tmp_path):
 
     def stream():
         for _ in range(3):
-            sizes.append(partial.stat().st_size)
+            sizes.append(partial.stat().st_size if partial.exists() else 0)
             yield episode(np.zeros((5000, 1), dtype=np.float32))
 
     encode(identity, stream(), tmp_path / "r1")

@@ -1,5 +1,6 @@
 """Tests of the store of latents: round trip, atomicity, and detection of damage."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,18 @@ def test_round_trip(tmp_path):
         for name in COLUMNS:
             assert getattr(got, name).dtype == getattr(wanted, name).dtype
             np.testing.assert_array_equal(getattr(got, name), getattr(wanted, name))
+
+
+def test_what_is_known_comes_back_beside_the_observations(tmp_path):
+    truth = [np.arange(2 * len(one.mu), dtype=np.float32).reshape(-1, 2) for one in EPISODES]
+    known = [replace(one, truth=values) for one, values in zip(EPISODES, truth, strict=True)]
+    store = LatentStore(write(tmp_path / "r1", known))
+    assert store.truth is not None and store.truth.shape == (len(store.mu), 2)
+    for values, got in zip(truth, store.episodes(), strict=True):
+        np.testing.assert_array_equal(got.truth, values)
+    assert LatentStore(write(tmp_path / "r2")).truth is None
+    with pytest.raises(LatentError, match=r"some episodes have env\.truth and some have not"):
+        write(tmp_path / "r3", [known[0], EPISODES[1]])
 
 
 def test_first_observations_are_where_the_offsets_say(tmp_path):

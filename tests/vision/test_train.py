@@ -34,9 +34,9 @@ def whole(tmp_path_factory) -> tuple[bytes, list]:
 
 def test_it_learns(tmp_path):
     log = Recorder()
-    train(tmp_path, replace(SMALL, epochs=8), log=log)
+    train(tmp_path, replace(SMALL, epochs=24), log=log)
     losses = log.named("validation/loss")
-    assert len(losses) == 8
+    assert len(losses) == 24
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -51,6 +51,15 @@ def test_a_point_is_the_mean_of_its_updates(tmp_path, whole):
     train(tmp_path, log=log, log_every=1)
     each = log.named("train/loss")
     assert whole[1][0][1]["train/loss"] == pytest.approx((each[0] + each[1]) / 2)
+
+
+def test_the_first_round_s_mean_frame_is_kept(tmp_path):
+    first, later = Squares(), Squares()
+    first.mean_frame = np.full((64, 64, 3), 51, np.uint8)
+    before = train(tmp_path / "r1", source=first)
+    assert (before.mean_frame == 0.2).all()
+    after = train(tmp_path / "r2", source=later, previous=before)
+    assert torch.equal(after.mean_frame, before.mean_frame)
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, whole):
@@ -101,15 +110,18 @@ def test_a_killed_process_resumes_to_the_same_bytes(tmp_path, whole):
 
 
 def test_the_best_is_the_epoch_of_lowest_validation_loss(tmp_path):
-    source, log = Squares(), Recorder()
-    easy, hard = source.held_out, 255 - source.held_out
-    shown = iter([hard, easy, hard])
-    source.validation_batches = lambda: iter([next(shown)])
-    best = train(tmp_path, replace(SMALL, epochs=3), source=source, log=log)
+    def shown(*harder: bool) -> Squares:
+        source = Squares()
+        frames = iter([255 - source.held_out if hard else source.held_out for hard in harder])
+        source.validation_batches = lambda: iter([next(frames)])
+        return source
+
+    log = Recorder()
+    best = train(tmp_path, replace(SMALL, epochs=3), source=shown(True, False, True), log=log)
     assert np.argmin(log.named("validation/loss")) == 1
-    wanted = train(tmp_path / "short", replace(SMALL, epochs=2))
+    wanted = train(tmp_path / "short", replace(SMALL, epochs=2), source=shown(True, False))
     assert all(torch.equal(best.state_dict()[name], weights) for name, weights in wanted.state_dict().items())
-    last = train(tmp_path / "last", replace(SMALL, epochs=3))
+    last = train(tmp_path / "last", replace(SMALL, epochs=3), source=shown(True, True, False))
     assert not torch.equal(last.posterior.weight, wanted.posterior.weight)
 
 

@@ -39,6 +39,20 @@ def test_shapes_types_and_ranges(vae):
     np.testing.assert_array_equal(vae.decode(10 * mu), float_to_frames(pixels.detach()))
 
 
+def test_it_is_centred_on_the_mean_frame():
+    mean = squares(8).mean(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = VAE(SMALL, mean)
+    pixels = frames_to_float(torch.from_numpy(mean)[None])
+    seen = vae.posterior(vae.encoder(torch.zeros(1, 3, 64, 64)))
+    torch.testing.assert_close(torch.cat(vae.posterior_of(pixels), 1), seen, atol=1e-2, rtol=0)  # bfloat16
+    vae.decoder[-1].weight.data.zero_()  # pyright: ignore[reportArgumentType, reportCallIssue]
+    vae.decoder[-1].bias.data.zero_()  # pyright: ignore[reportArgumentType, reportCallIssue]
+    drawn = vae.pixels_of(torch.zeros(1, vae.z_dim))
+    torch.testing.assert_close(drawn, pixels, atol=1 / 500, rtol=0)  # black is drawn as half a step above it
+
+
 def test_one_pixel_deconv_is_the_deconvolution(rng):
     layer = nn.ConvTranspose2d(6, 5, 4, stride=2)
     pixel = torch.randn(3, 6, generator=rng)

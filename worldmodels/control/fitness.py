@@ -20,7 +20,7 @@ from worldmodels.control.agent import Agent
 from worldmodels.control.controller import Controller
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
-from worldmodels.dream.state import DreamResult, Noise
+from worldmodels.dream.state import DreamResult, DreamStart, Noise
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.rollout import Score, score
 from worldmodels.memory.mdnrnn import MDNRNN
@@ -85,9 +85,9 @@ class DreamFitness:
         rows = torch.as_tensor(solutions, dtype=torch.float32)
         start, noise = self.dream.draw(
             rollouts, torch_rng(self.seed, role.name, "dream", *path)
-        )  # (R, Z), (horizon, R)
-        if start.device.type != "cpu":
-            return self.dream.run(self.controller.act, rows.to(start.device), start, noise)
+        )  # of R, of (horizon, R)
+        if start.z.device.type != "cpu":
+            return self.dream.run(self.controller.act, rows.to(start.z.device), start, noise)
         dream = partial(_dream, self.dream.memory, self.dream.config, self.controller, start, noise)
         tasks = [part.clone() for part in rows.split(self.candidates_per_task)]  # a view is pickled with all rows
         parts = list(run_tasks(dream, tasks, self.runtime, desc="dream"))
@@ -95,7 +95,7 @@ class DreamFitness:
 
 
 def _dream(
-    memory: MDNRNN, config: DreamConfig, controller: Controller, start: Tensor, noise: Noise, solutions: Tensor
+    memory: MDNRNN, config: DreamConfig, controller: Controller, start: DreamStart, noise: Noise, solutions: Tensor
 ) -> DreamResult:
     dream = Dream(memory, None, config, controller.features)
     return dream.run(controller.act, solutions, start, noise)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from worldmodels.common.params import Count, NonNegative, Positive, Precision, settings
+from worldmodels.common.params import Count, Natural, NonNegative, Positive, Precision, settings
 
 
 @settings
@@ -13,6 +13,8 @@ class DreamConfig:
         horizon: steps after which a dream is truncated.
         temperature: τ of the mixture; above 1 the dream is less certain than M, and harder to exploit.
         starts: dreams start at recorded episode starts, or at any recorded state.
+        warmup: recorded steps before a start that M follows first, so that h there is what it is in reality; an episode
+            start has none before it.
         end_on_leaving: a dream that leaves the range of the data terminates there.
         range_margin: how far beyond the data's range a dream may go, in units of that range, per dimension.
         precision: of M's matrix products (``worldmodels.common.device``). ``bfloat16`` is up to twice as fast with
@@ -26,6 +28,7 @@ class DreamConfig:
     horizon: Count = 1000
     temperature: Positive = 1.0
     starts: Literal["episode", "any"] = "episode"
+    warmup: Natural = 16
     end_on_leaving: bool = True
     range_margin: NonNegative = 0.1
     precision: Precision = "float32"

@@ -43,7 +43,7 @@ class DreamEnv(gym.Env[NDArray[np.float32], Any]):
         self._member = int(self.np_random.integers(self._dream.ensemble_size))
         start, self._noise = self._dream.draw(1, generator)
         # Every member simulates its own dream from here, with the same actions; only one of them is returned.
-        self._state = self._dream.reset(start.expand(self._dream.ensemble_size, 1, -1))
+        self._state = self._dream.reset(start)
         self._t = 0
         return self._observe(self._state), {}
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from worldmodels.common.device import product_dtype
 from worldmodels.dream.batch import DreamBatch
 from worldmodels.dream.config import DreamConfig
-from worldmodels.dream.starts import Starts
-from worldmodels.dream.state import DreamResult, DreamState, Noise
+from worldmodels.dream.starts import RecordedStart, Starts
+from worldmodels.dream.state import DreamResult, DreamStart, DreamState, Noise
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
 
 Act = Callable[[Tensor, Tensor], Tensor]
@@ -49,18 +49,37 @@ class Dream:
         self.feature_dim = self.z_dim + initial.shape[-1] * self._sees_h
         self._step = torch.compile(self.step, dynamic=True) if config.compile else self.step
 
-    def draw(self, rollouts: int, generator: torch.Generator) -> tuple[Tensor, Noise]:
-        """All random numbers of ``rollouts`` dreams: starts (R, Z), and noise of leading shape (horizon, R)."""
+    def draw(self, rollouts: int, generator: torch.Generator) -> tuple[DreamStart, Noise]:
+        """All random numbers of R = ``rollouts`` dreams: starts, and noise of leading shape (horizon, R)."""
         if self._starts is None:
             raise ValueError("this dream was made without starts; give them to run")
-        start = self._starts.draw(rollouts, generator)
+        recorded = self._starts.draw(rollouts, generator)
         noise = Noise.draw((self.config.horizon, rollouts), self.z_dim, generator)
-        return start.to(self._device), noise.to(self._device)
+        return self._warmed_up(RecordedStart(*(x.to(self._device) for x in recorded))), noise.to(self._device)
 
-    def reset(self, z: Tensor) -> DreamState:
-        """Dreams that start at z (E, B, Z), one row of E for each member, with a zero RNN state."""
-        rnn = self.memory.initial_state(z.shape[1])
-        return DreamState(z, rnn, rnn if self._sees_h and self.ensemble_size > 1 else None)
+    @torch.inference_mode()
+    def _warmed_up(self, recorded: RecordedStart) -> DreamStart:
+        """The start of each dream, after every member has followed the recorded steps before it."""
+        z, action, known = recorded
+        rnn = self.memory.initial_state(len(z))
+        for t in range(known.shape[1]):
+            seen, done = (x[:, t].expand(self.ensemble_size, -1, -1) for x in (z, action))
+            rnn = self.memory.step(seen, done, rnn).state
+            rnn = RNNState(*(x * known[:, t, None] for x in rnn))
+        return DreamStart(z[:, -1], rnn)
+
+    def reset(self, start: DreamStart, rollout: Tensor | None = None) -> DreamState:
+        """The first state of dreams (E, B), one row of E for each member.
+
+        Args:
+            rollout: (E, B): dream (e, b) begins at start rollout[e, b]; by default each member begins at each start.
+        """
+        member = torch.arange(self.ensemble_size, device=self._device)[:, None]
+        if rollout is None:
+            rollout = torch.arange(len(start.z), device=self._device).expand(self.ensemble_size, -1)
+        rnn = RNNState(*(x[member, rollout] for x in start.rnn))
+        separate = self._sees_h and self.ensemble_size > 1
+        return DreamState(start.z[rollout], rnn, RNNState(*(x[0, rollout] for x in start.rnn)) if separate else None)
 
     def features(self, state: DreamState) -> Tensor:
         """The controller's inputs, (E, B, F)."""
@@ -110,23 +129,23 @@ class Dream:
         return self.run(act, solutions, *self.draw(rollouts, generator))
 
     @torch.inference_mode()
-    def run(self, act: Act, solutions: Tensor, start: Tensor, noise: Noise) -> DreamResult:
-        """``returns`` for given starts (R, Z) and noise (horizon, R): common random numbers for all candidates."""
-        candidates = max(1, self.config.max_batch // len(start))
+    def run(self, act: Act, solutions: Tensor, start: DreamStart, noise: Noise) -> DreamResult:
+        """``returns`` for R given starts and noise (horizon, R): common random numbers for all candidates."""
+        candidates = max(1, self.config.max_batch // len(start.z))
         parts = [self._run(act, part, start, noise) for part in solutions.split(candidates)]
         return DreamResult(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
-    def _run(self, act: Act, solutions: Tensor, start: Tensor, noise: Noise) -> DreamResult:
-        rows = DreamBatch(len(solutions), len(start), self.ensemble_size, self._device)
+    def _run(self, act: Act, solutions: Tensor, start: DreamStart, noise: Noise) -> DreamResult:
+        rows = DreamBatch(len(solutions), len(start.z), self.ensemble_size, self._device)
         seen = torch.zeros(rows.dreams + 1, self.feature_dim, device=self._device)
-        state = self.reset(start[rows.rollout])
+        state = self.reset(start, rows.rollout)
         for t in range(self.config.horizon):
             if t % COMPACT_EVERY == 0:
                 state = rows.compact(state)
                 if rows.index.numel() == 0:
                     break
             seen.index_copy_(0, rows.index.flatten(), self.features(state).flatten(0, 1))
-            action = act(solutions, seen[:-1].view(len(solutions), len(start), -1))  # (P, R, A)
+            action = act(solutions, seen[:-1].view(len(solutions), len(start.z), -1))  # (P, R, A)
             state, reward, terminated, left = self._step(state, rows.take(action), noise.select(t, rows.rollout))
             rows.record(reward, terminated, left)
         return rows.result()

@@ -37,6 +37,18 @@ class Noise(NamedTuple):
         return Noise(self.uniform.to(device), self.normal.to(device), self.end.to(device))
 
 
+class DreamStart(NamedTuple):
+    """Where R dreams begin.
+
+    Attributes:
+        z: (R, Z).
+        rnn: (E, R, D), each member's state after the recorded steps before the start; zero where there are none.
+    """
+
+    z: Tensor
+    rnn: RNNState
+
+
 class DreamState(NamedTuple):
     """State of dreams between two steps.
 

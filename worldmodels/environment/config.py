@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from worldmodels.common.params import Count, Fraction, Natural, settings
 
+Source = int | str
+
 
 @settings
 class EnvConfig:
@@ -20,7 +22,12 @@ class EnvConfig:
         noop_max: maximum number of idle frames after a reset, drawn from the reset's seed (Atari's random starts).
         crop: top, bottom, left, right of the part of a frame that is kept, in pixels; empty is the whole frame.
         skip_start: idle frames after a reset that are not observed (CarRacing's zoom).
+        serve: action pressed, for a step's frames, after a reset and after each lost life (``info["lives"]``); None
+            presses nothing. Breakout's ball comes only when it is asked for.
         pixels: take frames from ``render()`` instead of the environment's observation.
+        truth: what is known beside the observation, by name: a number is a byte of an Atari game's memory, a text a key
+            of the environment's ``info``; of a pair, the first is known only while the second is not 0. Recorded with
+            each observation, to measure models with; V, M and C never see it.
         solved_return: mean return that counts as solved; None is the environment's own ``reward_threshold``.
     """
 
@@ -32,7 +39,9 @@ class EnvConfig:
     noop_max: Natural = 0
     crop: list[Natural] = field(default_factory=list)
     skip_start: Natural = 0
+    serve: Natural | None = None
     pixels: bool = False
+    truth: dict[str, Source | list[Source]] = field(default_factory=dict)
     solved_return: float | None = None
 
     def __post_init__(self) -> None:
@@ -42,6 +51,9 @@ class EnvConfig:
             raise ValueError("max_pool = true takes the maximum of two frames: frame_skip has to be 2 or more")
         if self.max_pool and self.pixels:
             raise ValueError("max_pool = true is for observed frames: pixels has to be false")
+        for name, source in self.truth.items():
+            if isinstance(source, list) and len(source) != 2:
+                raise ValueError(f"truth.{name} = {source}: expected a source, or a pair of sources")
 
 
 def _check_crop(crop: list[int]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from worldmodels.common.params import ParamError
 from worldmodels.environment.config import EnvConfig
-from worldmodels.environment.make import make_env
+from worldmodels.environment.make import TRUTH, make_env
 from worldmodels.environment.spec import EnvSpec
 
 
@@ -19,15 +19,33 @@ def spec_of(config: EnvConfig) -> EnvSpec:
     """
     env = make_env(config)
     try:
-        env.reset(seed=0)  # a crop that does not fit a rendered frame fails here, not in a worker
+        _, info = env.reset(seed=0)  # a crop that does not fit a rendered frame fails here, not in a worker
+        _check_truth(config, env, info)
         return EnvSpec(
             id=config.id,
             **_observation(env.observation_space),
             **_action(config.id, env.action_space),
             solved_return=_solved_return(config, env),
+            truth=tuple(config.truth),
         )
     finally:
         env.close()
+
+
+def _check_truth(config: EnvConfig, env: gym.Env, first: dict[str, Any]) -> None:
+    """Take a step if ``env.truth`` names a key of info: some environments give it only then."""
+    sources = [part for source in config.truth.values() for part in (source if isinstance(source, list) else [source])]
+    missing = [source for source in sources if isinstance(source, str) and source not in first]
+    if not missing:
+        return
+    *_, info = env.step(env.action_space.sample())
+    for name, source in config.truth.items():
+        for part in source if isinstance(source, list) else [source]:
+            if part in missing and part not in info:
+                raise ParamError(
+                    f"env.truth.{name} = {source!r}: '{part}' is no key of info; accepted:"
+                    f" {', '.join(sorted({*first, *info} - {TRUTH})) or 'none, it is empty'}"
+                )
 
 
 def _observation(space: gym.Space) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import ale_py
 import cv2
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from worldmodels.common.params import ParamError
 from worldmodels.common.seeding import numpy_rng
-from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.config import EnvConfig, Source
 from worldmodels.records import FRAME_SHAPE
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # otherwise every worker prints a banner
 gym.register_envs(ale_py)
 cv2.setNumThreads(0)  # a worker uses one core; distributing a 64×64 frame over threads costs more than resizing it
+
+TRUTH = "truth"  # in info: the values that env.truth names
 
 _EXAMPLES = ("LunarLander-v3", "CarRacing-v3", "ALE/Pong-v5")
 _STATE_SPACES = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiBinary, gym.spaces.MultiDiscrete)
@@ -49,10 +51,22 @@ def make_env(config: EnvConfig, *, render: bool = False) -> gym.Env:
     return gym.wrappers.TimeLimit(env, config.max_steps) if config.max_steps else env
 
 
-class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
-    """Idle starts and repeated actions; subclasses convert observations in ``_see``.
+class _Frames(NamedTuple):
+    """What some frames of the environment led to: the last two raw observations, their rewards' sum, and the end."""
 
-    Rewards of the idle frames are added to the first step's, so that the return is the environment's own.
+    obs: Any
+    before: Any
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: dict[str, Any]
+
+
+class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
+    """Idle starts, serves and repeated actions; subclasses convert observations in ``_see``.
+
+    Rewards of the idle frames are added to the first step's, so that the return is the environment's own. If
+    ``config.truth`` names anything, ``info[TRUTH]`` is (G,) float32, one value per name, NaN where ``info`` lacks it.
     """
 
     def __init__(self, env: gym.Env, config: EnvConfig) -> None:
@@ -60,6 +74,7 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         gym.Wrapper.__init__(self, env)
         self.config = config
         self._carried = 0.0
+        self._lives = 0
         self._starts = np.random.default_rng(0)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray, dict]:
@@ -74,19 +89,59 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
             if terminated or truncated:
                 obs, info = self.env.reset(options=options)
                 self._carried = 0.0
-        return self._see(obs, None), info
+        before = None
+        if self.config.serve is not None:
+            obs, before, reward, *_, info = self._repeat(self.config.serve)
+            self._carried += reward
+        self._lives = info.get("lives", 0)
+        return self._see(obs, before), self._with_truth(info)
 
     def step(self, action: Any) -> tuple[NDArray, float, bool, bool, dict]:
-        total, self._carried = self._carried, 0.0
+        frames, carried = self._repeat(action), self._carried
+        self._carried, lives = 0.0, frames.info.get("lives", 0)
+        if self.config.serve is not None and lives < self._lives and not (frames.terminated or frames.truncated):
+            carried += frames.reward
+            frames = self._repeat(self.config.serve)
+        self._lives = lives
+        info = self._with_truth(frames.info)
+        return (
+            self._see(frames.obs, frames.before),
+            carried + frames.reward,
+            frames.terminated,
+            frames.truncated,
+            info,
+        )
+
+    def _repeat(self, action: Any) -> _Frames:
+        """A step's frames with one action, fewer if the episode ends."""
         before = obs = None
-        terminated, truncated, info = False, False, {}
+        total, terminated, truncated, info = 0.0, False, False, {}
         for _ in range(self.config.frame_skip):
             before = obs
             obs, reward, terminated, truncated, info = self.env.step(action)
             total += float(reward)
             if terminated or truncated:
                 break
-        return self._see(obs, before), total, bool(terminated), bool(truncated), info
+        return _Frames(obs, before, total, bool(terminated), bool(truncated), info)
+
+    def _with_truth(self, info: dict[str, Any]) -> dict[str, Any]:
+        if not self.config.truth:
+            return info
+        values = [self._known(name, source, info) for name, source in self.config.truth.items()]
+        return info | {TRUTH: np.array(values, np.float32)}
+
+    def _known(self, name: str, source: Source | list[Source], info: dict[str, Any]) -> float:
+        if isinstance(source, list):
+            value, shown = (self._known(name, part, info) for part in source)
+            return value if shown else np.nan
+        game: Any = self.unwrapped
+        try:
+            return float(game.ale.getRAM()[source] if isinstance(source, int) else info.get(source, np.nan))
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise ParamError(
+                f"env.truth.{name} = {source!r}: {error}; accepted: a byte of an Atari game's memory, 0 to 127, or a"
+                " key of the environment's info with a number"
+            ) from None
 
     def _see(self, obs: Any, before: Any) -> NDArray:
         """The observation made from this frame's raw one and the previous raw one of the same step."""

@@ -1,14 +1,14 @@
 """Rollouts: several environments of one process step together, so that a network acts on a batch."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.environment.config import EnvConfig
-from worldmodels.environment.make import make_env
+from worldmodels.environment.make import TRUTH, make_env
 from worldmodels.environment.policy import Policy
 from worldmodels.records import Episode
 
@@ -43,9 +43,11 @@ def score(config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: in
 
 
 class _Listener(Protocol):
-    def start(self, obs: NDArray) -> None: ...
+    def start(self, obs: NDArray, info: dict[str, Any]) -> None: ...
 
-    def add(self, action: NDArray, reward: float, terminated: bool, truncated: bool, obs: NDArray) -> None: ...
+    def add(
+        self, action: NDArray, reward: float, terminated: bool, truncated: bool, obs: NDArray, info: dict[str, Any]
+    ) -> None: ...
 
 
 class _Record:
@@ -54,14 +56,22 @@ class _Record:
     def __init__(self, seed: int, policy: str) -> None:
         self.seed, self.policy = seed, policy
         self.obs: list[NDArray] = []
+        self.truth: list[NDArray] = []
         self.steps: list[tuple[NDArray, float, bool, bool]] = []
 
-    def start(self, obs: NDArray) -> None:
-        self.obs = [obs]
+    def start(self, obs: NDArray, info: dict[str, Any]) -> None:
+        self._see(obs, info)
 
-    def add(self, action: NDArray, reward: float, terminated: bool, truncated: bool, obs: NDArray) -> None:
+    def add(
+        self, action: NDArray, reward: float, terminated: bool, truncated: bool, obs: NDArray, info: dict[str, Any]
+    ) -> None:
         self.steps.append((action, reward, terminated, truncated))
+        self._see(obs, info)
+
+    def _see(self, obs: NDArray, info: dict[str, Any]) -> None:
         self.obs.append(obs)
+        if TRUTH in info:
+            self.truth.append(info[TRUTH])
 
     def episode(self) -> Episode:
         action, reward, terminated, truncated = zip(*self.steps, strict=True)
@@ -73,6 +83,7 @@ class _Record:
             truncated=np.asarray(truncated),
             seed=self.seed,
             policy=self.policy,
+            truth=np.stack(self.truth) if self.truth else None,  # (T+1, G)
         )
 
 
@@ -82,10 +93,18 @@ class _Tally:
     def __init__(self) -> None:
         self.total, self.length, self.end = 0.0, 0, (False, False)
 
-    def start(self, obs: NDArray) -> None:
+    def start(self, obs: NDArray, info: dict[str, Any]) -> None:
         pass
 
-    def add(self, action: NDArray, reward: float, terminated: bool, truncated: bool, obs: NDArray) -> None:  # noqa: ARG002
+    def add(
+        self,
+        action: NDArray,  # noqa: ARG002
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        obs: NDArray,  # noqa: ARG002
+        info: dict[str, Any],  # noqa: ARG002
+    ) -> None:
         self.total += float(np.float32(reward))  # float32, as in a stored episode
         self.length += 1
         self.end = (terminated, truncated)
@@ -102,9 +121,10 @@ def _play(
     envs = [make_env(config) for _ in seeds]
     try:
         policy.begin(seeds)
-        obs = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
-        for listener, first in zip(listeners, obs, strict=True):
-            listener.start(first)
+        starts = [env.reset(seed=seed) for env, seed in zip(envs, seeds, strict=True)]
+        obs = [first for first, _ in starts]
+        for listener, start in zip(listeners, starts, strict=True):
+            listener.start(*start)
         slots, step = np.arange(len(seeds)), 0
         while slots.size:
             step += 1
@@ -121,7 +141,7 @@ def _play(
 
 def _step(env: gym.Env, action: NDArray, last: bool, listener: _Listener, obs: list[NDArray], slot: int) -> bool:
     """Run one step of one slot, pass it to the listener and write ``obs``; returns whether the episode continues."""
-    obs[slot], reward, terminated, truncated, _ = env.step(action if action.ndim else int(action))
+    obs[slot], reward, terminated, truncated, info = env.step(action if action.ndim else int(action))
     truncated = truncated or last
-    listener.add(action, float(reward), terminated, truncated, obs[slot])
+    listener.add(action, float(reward), terminated, truncated, obs[slot], info)
     return not (terminated or truncated)

@@ -38,6 +38,7 @@ def read_shard(path: Path, indices: Iterable[int] | None = None) -> Iterator[Epi
             frames = slice(steps[i] + i, steps[i + 1] + i + 1)  # each earlier episode has one more observation
             yield Episode(
                 obs=_array(file, "obs", frames),
+                truth=_array(file, "truth", frames) if "truth" in file else None,
                 **{name: _array(file, name, rows) for name in _STEP_FIELDS},
                 seed=int(_array(file, "seed", i)),
                 policy=_array(file, "policy", i).item().decode(),
@@ -59,8 +60,10 @@ def open_frames(path: Path) -> h5py.Dataset:
 
 def _columns(episode: Episode) -> dict[str, NDArray]:
     steps = {name: getattr(episode, name) for name in _STEP_FIELDS}
+    known = {} if episode.truth is None else {"truth": episode.truth}
     return {
         "obs": episode.obs,
+        **known,
         **steps,
         "length": np.array([len(episode)], np.int64),
         "seed": np.array([episode.seed], np.int64),

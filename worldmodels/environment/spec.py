@@ -22,6 +22,7 @@ class EnvSpec:
         action_low, action_high: the box's bounds, A values each; empty for discrete actions.
         action_start: the first discrete action's number.
         solved_return: mean return that counts as solved; None if not defined.
+        truth: names of the values that are recorded beside the observations (``EnvConfig.truth``).
     """
 
     id: str
@@ -33,6 +34,7 @@ class EnvSpec:
     action_high: tuple[float, ...] = ()
     action_start: int = 0
     solved_return: float | None = None
+    truth: tuple[str, ...] = ()
 
     def encode_action(self, action: NDArray) -> NDArray[np.float32]:
         """Environment form, int (…) or float (…, A) in the box, to float32 (…, A): one-hot, or scaled to [-1, 1]."""

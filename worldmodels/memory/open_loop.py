@@ -1,4 +1,4 @@
-"""Open-loop error of M: its predictions, fed back as inputs, against the recording."""
+"""M in open loop: its predictions, fed back as inputs, against the recording. Tells how long a dream can be true."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,10 +12,13 @@ from worldmodels.common.seeding import numpy_rng
 from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.windows import LatentBatch, gather
 from worldmodels.vision.latents import LatentStore
+from worldmodels.vision.probe import LinearProbe, fit_probe, r_squared
 
-HORIZONS = (1, 2, 5, 10, 20, 50)  # steps
+HORIZONS = (1, 4, 8, 15, 30, 60)  # steps
+REWARD_STEPS = 30  # whose sum is compared
 CONTEXT = 10  # steps with recorded inputs before M's predictions are fed back
 SEGMENTS = 256  # number of starts
+_PROBED = 20_000  # observations that a probe is fitted to
 
 
 class OpenLoopRow(NamedTuple):
@@ -25,55 +28,120 @@ class OpenLoopRow(NamedTuple):
         horizon: steps since M's last recorded input.
         error: of M's mean prediction, fed back at every step, given the recorded actions.
         constant_error: of the prediction that nothing changes, on the same starts.
+        r_squared: (G,) of each known value (``EnvConfig.truth``), read from M's prediction by a linear probe.
         starts: segments that were long enough.
     """
 
     horizon: int
     error: float
     constant_error: float
+    r_squared: NDArray[np.float64]
     starts: int
+
+
+class OpenLoop(NamedTuple):
+    """M's open loop against the recording.
+
+    Attributes:
+        rows: by horizon; one that no segment reaches is omitted.
+        reward_correlation: between predicted and recorded rewards summed over ``REWARD_STEPS`` steps; NaN if no segment
+            is that long or all sums are equal.
+    """
+
+    rows: list[OpenLoopRow]
+    reward_correlation: float
 
 
 @torch.no_grad()
 def open_loop(
-    model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Sequence[Any], horizons: Sequence[int] = HORIZONS
-) -> list[OpenLoopRow]:
-    """The error of M's open-loop predictions against the horizon, from random points of ``episodes``.
-
-    A horizon that no segment reaches is omitted.
-    """
-    batch = _segments(store, episodes, max(horizons), stream).to(model.device)
-    errors = _errors(model, batch)  # (B, H) each
+    model: MDNRNN,
+    store: LatentStore,
+    episodes: NDArray,
+    stream: Sequence[Any],
+    *,
+    fitted_to: NDArray,
+    horizons: Sequence[int] = HORIZONS,
+) -> OpenLoop:
+    """M's open loop from random points of ``episodes``; probes are fitted to the episodes ``fitted_to``."""
+    segments = _segments(store, episodes, max(*horizons, REWARD_STEPS), stream)
+    batch = segments.batch.to(model.device)
+    predicted, reward = _predictions(model, batch)  # (H, E, B, Z), (H, B)
     reached = batch.mask[0, :, CONTEXT:]  # (B, H): step h was recorded
-    rows = []
-    for horizon in horizons:
-        here = reached[:, horizon - 1]
-        if here.any():
-            model_error, constant_error = (float(e[here, horizon - 1].mean().sqrt()) for e in errors)
-            rows.append(OpenLoopRow(horizon, model_error, constant_error, int(here.sum())))
-    return rows
+    probe = None if store.truth is None else _probe(store, fitted_to, stream)
+    rows = [
+        _row(model, store, segments, batch, predicted[h - 1], h, reached[:, h - 1], probe)
+        for h in horizons
+        if reached[:, h - 1].any()
+    ]
+    whole = reached[:, REWARD_STEPS - 1]
+    sums = reward[:REWARD_STEPS].sum(0)[whole], batch.reward[0, :, CONTEXT : CONTEXT + REWARD_STEPS].sum(1)[whole]
+    return OpenLoop(rows, _correlation(*(x.double().cpu().numpy() for x in sums)))
 
 
-def _segments(store: LatentStore, episodes: NDArray, horizon: int, stream: Sequence[Any]) -> LatentBatch:
+class _Segments(NamedTuple):
+    """Windows of recorded steps, and the row of truth after each step, (B, L)."""
+
+    batch: LatentBatch
+    rows: NDArray[np.int64]
+
+
+def _segments(store: LatentStore, episodes: NDArray, horizon: int, stream: Sequence[Any]) -> _Segments:
     rng = numpy_rng(*stream, "memory-open-loop")
     episode = rng.choice(episodes, size=(1, SEGMENTS))
     # a full segment if the episode is long enough, otherwise as many steps as it has
     room = np.maximum(store.lengths[episode] - CONTEXT - horizon, 0)
-    return gather(store, episode, rng.integers(room + 1), CONTEXT + horizon, rng, np.ones_like(episode, bool))
+    offset, length = rng.integers(room + 1), CONTEXT + horizon
+    batch = gather(store, episode, offset, length, rng, np.ones_like(episode, bool))
+    after = np.minimum(offset[..., None] + 1 + np.arange(length), store.lengths[episode][..., None])  # (1, B, L)
+    return _Segments(batch, (store.obs_offset[episode][..., None] + after)[0])
 
 
-def _errors(model: MDNRNN, batch: LatentBatch) -> tuple[Tensor, Tensor]:
-    """Squared errors of M and of the constant, averaged over members and continuous dimensions, both (B, H)."""
-    continuous = ~model.stats.binary
-    kept = continuous if continuous.any() else ~continuous  # (Z,)
-    z, z_next, action = (x.expand(model.ensemble_size, -1, -1, -1) for x in (batch.z, batch.z_next, batch.action))
+def _predictions(model: MDNRNN, batch: LatentBatch) -> tuple[Tensor, Tensor]:
+    """M's mean predictions (H, E, B, Z), and the rewards of these steps, averaged over members (H, B)."""
+    z, action = (x.expand(model.ensemble_size, -1, -1, -1) for x in (batch.z, batch.action))
     state = model.unroll(z[:, :, :CONTEXT], action[:, :, :CONTEXT], model.initial_state(z.shape[1])).state
-    now = start = z[:, :, CONTEXT]  # (E, B, Z)
-    errors: list[Tensor] = []
-    constant: list[Tensor] = []
+    now, predicted, rewards = z[:, :, CONTEXT], [], []  # (E, B, Z)
     for t in range(CONTEXT, z.shape[2]):
         output = model.step(now, action[:, :, t], state)
-        now, state = model.expected(output, now, action[:, :, t]), output.state
-        errors.append((now - z_next[:, :, t])[..., kept].square().mean((0, 2)))
-        constant.append((start - z_next[:, :, t])[..., kept].square().mean((0, 2)))
-    return torch.stack(errors, 1), torch.stack(constant, 1)
+        after, state = model.expected(output, now, action[:, :, t]), output.state
+        rewards.append(model.step_reward(model.outcome(output, now, action[:, :, t], after)).mean(0))
+        predicted.append(after)
+        now = after
+    return torch.stack(predicted), torch.stack(rewards)
+
+
+def _row(
+    model: MDNRNN,
+    store: LatentStore,
+    segments: _Segments,
+    batch: LatentBatch,
+    predicted: Tensor,
+    horizon: int,
+    here: Tensor,
+    probe: LinearProbe | None,
+) -> OpenLoopRow:
+    continuous = ~model.stats.binary
+    kept = continuous if continuous.any() else ~continuous  # (Z,)
+    start, target = batch.z[:, :, CONTEXT], batch.z_next[:, :, CONTEXT + horizon - 1]  # (1, B, Z)
+    error, constant = ((x - target)[:, here][..., kept].square().mean().sqrt() for x in (predicted, start))
+    explained = np.zeros(0)
+    if probe is not None and store.truth is not None:
+        chosen = here.cpu().numpy()
+        truth = store.truth[segments.rows[chosen, CONTEXT + horizon - 1]]  # (N, G)
+        explained = np.mean([r_squared(truth, probe.read(z[here].cpu().numpy())) for z in predicted], axis=0)
+    return OpenLoopRow(horizon, float(error), float(constant), explained, int(here.sum()))
+
+
+def _probe(store: LatentStore, episodes: NDArray, stream: Sequence[Any]) -> LinearProbe:
+    """A probe fitted to random observations of ``episodes``."""
+    assert store.truth is not None
+    rows = np.concatenate([np.arange(*store.obs_offset[i : i + 2]) for i in episodes])
+    rng = numpy_rng(*stream, "memory-probe")
+    chosen = np.sort(rng.choice(rows, min(len(rows), _PROBED), replace=False))
+    return fit_probe(store.mu[chosen], store.truth[chosen])
+
+
+def _correlation(a: NDArray, b: NDArray) -> float:
+    if len(a) < 2 or a.std() == 0 or b.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])

@@ -25,7 +25,9 @@ def validate(model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Seque
             binary dimension, if there is one. reward_rmse, terminal_reward_rmse: in the environment's
             units, of ordinary and of terminating steps. terminated: cross entropy in nats per step. recall, precision:
             of termination at a predicted probability of one half (0 where undefined). calibration: predicted over true
-            number of terminations; 1 is right (0 where none happened).
+            number of terminations; 1 is right (0 where none happened). reward_at_gain, _at_loss, _elsewhere: the mean
+            predicted reward of the steps whose reward is above, below and exactly 0, where there are any: what is rare
+            can be missed without a trace in the mean error.
     """
     totals: dict[str, Tensor] = {}
     state = model.initial_state(0)
@@ -48,8 +50,11 @@ def _for_members(batch: LatentBatch, ensemble_size: int) -> LatentBatch:
 def _sums(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: LatentBatch) -> dict[str, Tensor]:
     predicted = torch.sigmoid(outcome.terminated_logit) * batch.mask
     ends = batch.mask & batch.terminated
+    expected = model.step_reward(outcome)
+    kinds = {"gain": batch.reward > 0, "loss": batch.reward < 0, "none": batch.reward == 0}
+    kinds = {name: batch.mask & ~ends & kind for name, kind in kinds.items()}
     off = {
-        "reward": model.step_reward(outcome) - batch.reward,
+        "reward": expected - batch.reward,
         "terminal_reward": model.terminal_reward(outcome) - batch.reward,
     }
     return step_losses(model, output, outcome, batch) | {
@@ -60,6 +65,8 @@ def _sums(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: LatentBa
         "predicted": predicted,
         "called": predicted >= 0.5,
         "hits": ends & (predicted >= 0.5),
+        **{f"steps_{name}": kind for name, kind in kinds.items()},
+        **{f"expected_{name}": expected * kind for name, kind in kinds.items()},
     }
 
 
@@ -77,4 +84,9 @@ def _metrics(model: MDNRNN, totals: dict[str, float]) -> dict[str, float]:
         "recall": totals["hits"] / max(ends, 1),
         "precision": totals["hits"] / max(totals["called"], 1),
         "calibration": totals["predicted"] / max(ends, 1),
+        **{
+            f"reward_{where}": totals[f"expected_{name}"] / totals[f"steps_{name}"]
+            for name, where in (("gain", "at_gain"), ("loss", "at_loss"), ("none", "elsewhere"))
+            if totals[f"steps_{name}"]
+        },
     }

@@ -12,7 +12,7 @@ from torch import Tensor
 from worldmodels.control.agent import Agent
 from worldmodels.control.controller import Controller
 from worldmodels.dream.simulator import Dream
-from worldmodels.dream.state import Noise
+from worldmodels.dream.state import DreamStart, Noise
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.make import make_env
 from worldmodels.environment.spec import EnvSpec
@@ -80,7 +80,7 @@ def _dreamed(
         generator = torch.Generator().manual_seed(seed)
         mu, logvar = (torch.from_numpy(array) for array in vision.encode(np.asarray(obs)[None]))  # (1, Z)
         z = sample_z(mu, logvar, torch.randn(mu.shape, generator=generator))
-        state = dream.reset(z.expand(dream.ensemble_size, 1, -1))
+        state = dream.reset(DreamStart(z, dream.memory.initial_state(1)))
         yield annotate(_drawn(spec, vision, z), 0, 0.0)
         solutions = torch.from_numpy(solution).expand(dream.ensemble_size, -1)
         total = 0.0

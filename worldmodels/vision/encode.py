@@ -48,6 +48,7 @@ def encode_episodes(
                     reward=episode.reward,
                     terminated=episode.terminated,
                     truncated=episode.truncated,
+                    truth=episode.truth,
                 )
             )
     return LatentStore(folder)

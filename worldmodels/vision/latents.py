@@ -6,6 +6,7 @@
     reward.npy                      (sum(T),) float32, unscaled
     terminated.npy truncated.npy    (sum(T),) bool
     lengths.npy                     (N,) int64, the T of each episode
+    truth.npy                       (sum(T+1), G) float32, only if the environment has any
 
 Columns are memory-mapped on reading and streamed on writing, so memory is bounded for runs of any length.
 """
@@ -37,6 +38,7 @@ _DTYPES: dict[str, type] = {
     "terminated": np.bool_,
     "truncated": np.bool_,
     "lengths": np.int64,
+    "truth": np.float32,
 }
 
 
@@ -53,6 +55,7 @@ class LatentStore:
         source: digest of the encoded data and of V.
         lengths: (N,) int64, steps T of each episode.
         mu, logvar: (sum(T+1), Z) float32, memory-mapped, all episodes concatenated.
+        truth: (sum(T+1), G) float32, what is known beside the observations; None if nothing is.
         action: (sum(T), A) float32. reward: (sum(T),) float32. terminated, truncated: (sum(T),) bool.
         obs_offset: (N+1,) int64: episode i has the rows obs_offset[i] to obs_offset[i+1] of mu; obs_offset[:-1] are the
             rows of the episodes' first observations.
@@ -65,10 +68,15 @@ class LatentStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         manifest = _read_manifest(folder)
-        columns = {name: _open_column(folder, name, manifest["digests"]) for name in _DTYPES}
+        columns = {
+            name: _open_column(folder, name, manifest["digests"])
+            for name in _DTYPES
+            if name != "truth" or "truth.npy" in manifest["digests"]
+        }
         self.spec: dict[str, Any] = manifest["spec"]
         self.source: str = manifest["source"]
         self.mu, self.logvar = columns["mu"], columns["logvar"]
+        self.truth: NDArray[np.float32] | None = columns.get("truth")
         self.action, self.reward = columns["action"], columns["reward"]
         self.terminated, self.truncated = columns["terminated"], columns["truncated"]
         self.lengths: NDArray[np.int64] = np.array(columns["lengths"])
@@ -107,6 +115,7 @@ class LatentStore:
             reward=self.reward[acted],
             terminated=self.terminated[acted],
             truncated=self.truncated[acted],
+            truth=None if self.truth is None else self.truth[seen],
         )
 
     @property
@@ -137,12 +146,11 @@ class LatentWriter:
         self._folder = folder
         self._partial = folder.with_name(f".{folder.name}-partial")
         self._head = {"format": FORMAT, "spec": dict(spec), "source": source}
-        self._columns: dict[str, _Column] = {}
+        self._columns: dict[str, _Column] = {}  # made when the first episode comes
 
     def __enter__(self) -> "LatentWriter":
         shutil.rmtree(self._partial, ignore_errors=True)  # left by a killed run
         self._partial.mkdir(parents=True)
-        self._columns = {name: _Column(self._partial / f"{name}.npy", dtype) for name, dtype in _DTYPES.items()}
         return self
 
     def add(self, episode: LatentEpisode) -> None:
@@ -151,9 +159,9 @@ class LatentWriter:
         Raises:
             ValueError: its z_dim or action_dim differs from that of the previous episodes.
         """
-        for name in (*_OBSERVATION_COLUMNS, *_STEP_COLUMNS):
-            self._columns[name].append(getattr(episode, name))
-        self._columns["lengths"].append(np.array([len(episode)]))
+        for name in (*_OBSERVATION_COLUMNS, *_STEP_COLUMNS, *([] if episode.truth is None else ["truth"])):
+            self._append(name, getattr(episode, name))
+        self._append("lengths", np.array([len(episode)]))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         for column in self._columns.values():
@@ -164,12 +172,19 @@ class LatentWriter:
         finally:
             shutil.rmtree(self._partial, ignore_errors=True)
 
+    def _append(self, name: str, values: NDArray) -> None:
+        if name not in self._columns:
+            self._columns[name] = _Column(self._partial / f"{name}.npy", _DTYPES[name])
+        self._columns[name].append(values)
+
     def _publish(self) -> None:
-        episodes, steps = self._columns["lengths"].rows, self._columns["reward"].rows
-        if not episodes:
+        if not self._columns:
             raise LatentError(f"{self._folder}: there is no episode to encode")
+        episodes, steps = self._columns["lengths"].rows, self._columns["reward"].rows
+        if "truth" in self._columns and self._columns["truth"].rows != self._columns["mu"].rows:
+            raise LatentError(f"{self._folder}: some episodes have env.truth and some have not; collect them anew")
         counts = {"episodes": episodes, "steps": steps, "observations": self._columns["mu"].rows}
-        digests = {f"{name}.npy": file_digest(self._partial / f"{name}.npy") for name in _DTYPES}
+        digests = {f"{name}.npy": file_digest(self._partial / f"{name}.npy") for name in self._columns}
         write_json(self._partial / MANIFEST, {**self._head, **counts, "digests": digests})
         shutil.rmtree(self._folder, ignore_errors=True)
         self._partial.rename(self._folder)

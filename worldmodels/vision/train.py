@@ -56,7 +56,8 @@ def train_vision(
 
     Args:
         seed, stream: name the random stream of this training.
-        previous: V with the initial weights, instead of random ones; of the same ``z_dim`` and ``width``.
+        previous: V with the initial weights, instead of random ones, and with the mean frame, which is kept: a moving
+            one would move z under M. Of the same ``z_dim`` and ``width``.
         log: takes the metrics of ``vae_loss``: squared pixel error per frame and nats per frame.
 
     Returns:
@@ -103,11 +104,10 @@ class _Learner:
     ) -> None:
         self.source, self.config, self.stream, self.device = source, config, stream, device
         with torch_init(*stream, "vae-weights"):
-            self.model = VAE(config)
+            self.model = VAE(config, source.mean_frame if previous is None else None)
         if previous is not None:
             _take_over(self.model, previous)
         self.model.to(device)
-        self.mean_frame = frames_to_float(torch.as_tensor(source.mean_frame, device=device)[None])  # (1, 3, 64, 64)
 
     def batches(self, update: int) -> Iterator[tuple[int, NDArray | Tensor]]:
         """(index of the update, frames)."""
@@ -157,4 +157,4 @@ class _Learner:
     def _mean_loss(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = frames_to_float(frames)
         reconstruction, mu, logvar = self.model(pixels, noise)
-        return vae_loss(self.config, pixels, reconstruction, mu, logvar, self.mean_frame)
+        return vae_loss(self.config, pixels, reconstruction, mu, logvar, self.model.mean_frame)

@@ -11,22 +11,35 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodels.common.device import autocast, upload
+from worldmodels.records import FRAME_SHAPE
 from worldmodels.vision.base import Vision, float_to_frames, frames_to_float, sample_z
 from worldmodels.vision.config import VAEConfig
+
+CONTRAST = 4.0  # of what differs from the mean frame, which is little where small things move over a still ground
+_DARKEST = 1 / 510  # half a step of uint8: a pixel that is always black still has a finite logit
 
 
 class VAE(nn.Module, Vision):
     """V of the paper: 64×64×3 → conv 31, 14, 6, 2 → (mu, logvar) → z → deconv 5, 13, 30, 64 → 64×64×3.
 
+    It is centred: the encoder sees a frame's difference from the data's mean frame, and the decoder adds to that
+    frame's logits. Otherwise V first learns the still ground, and small things that move over it late or never.
+
     Layers run in ``config.precision``; (mu, logvar), pixels and the loss are always float32.
+
+    Args:
+        mean_frame: (64, 64, 3) in 0 to 255; grey if absent. Saved with the weights.
     """
 
     kind = "vae"
+    mean_frame: Tensor  # (1, 3, 64, 64) in [0, 1]
 
-    def __init__(self, config: VAEConfig) -> None:
+    def __init__(self, config: VAEConfig, mean_frame: NDArray | None = None) -> None:
         super().__init__()
         self.config = config
         self.z_dim = config.z_dim
+        mean = np.full(FRAME_SHAPE, 127.5) if mean_frame is None else mean_frame
+        self.register_buffer("mean_frame", frames_to_float(torch.as_tensor(mean)[None]).contiguous())
         width = config.width
         features = 32 * width  # 8 width channels × 2 × 2
         self.encoder = nn.Sequential(
@@ -66,8 +79,9 @@ class VAE(nn.Module, Vision):
 
     def posterior_of(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, 64, 64) in [0, 1] to (mu, logvar), both (B, Z) float32."""
+        moved = CONTRAST * (pixels - self.mean_frame)
         with autocast(self.config.precision, pixels.device):
-            both = self.posterior(self.encoder(pixels))  # (B, 2Z)
+            both = self.posterior(self.encoder(moved))  # (B, 2Z)
         mu, logvar = both.float().chunk(2, dim=1)
         return mu, logvar
 
@@ -76,7 +90,7 @@ class VAE(nn.Module, Vision):
         with autocast(self.config.precision, z.device):
             small = one_pixel_deconv(self.first_deconv, self.expand(z))  # (B, 4 width, 5, 5)
             logits = self.decoder(small)
-        return torch.sigmoid(logits.float())
+        return torch.sigmoid(logits.float() + torch.logit(self.mean_frame, eps=_DARKEST))
 
     def forward(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, 64, 64) and standard normal (B, Z) to (reconstruction, mu, logvar)."""
@@ -88,7 +102,7 @@ class VAE(nn.Module, Vision):
         return asdict(self.config)
 
     def weights(self) -> dict[str, NDArray]:
-        """The parameters by their names in ``state_dict``."""
+        """The parameters and the mean frame, by their names in ``state_dict``."""
         return {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
 
     def load_weights(self, weights: Mapping[str, NDArray]) -> None:

@@ -1,5 +1,7 @@
 """Stage controller: evolve C in the dream, in the real environment, or in both, one after the other."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -101,7 +103,8 @@ def main(job: Job) -> None:
     )
     panel, vision = panel_of(env), here.vae
     with live(job) as report:
-        panel_check = check_panel(panel, vision, in_dream) if panel and isinstance(vision, StateNormaliser) else None
+        linear = replace(in_dream, controller=replace(controller, hidden_dim=0))  # as the panel's controllers are
+        panel_check = check_panel(panel, vision, linear) if panel and isinstance(vision, StateNormaliser) else None
         trained = train_controller(
             controller,
             config,

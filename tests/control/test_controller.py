@@ -11,21 +11,31 @@ Z, D, A = 3, 4, 2
 P, R = 5, 6
 
 
-def build(features, action):
-    return Controller.build(ControllerConfig(features=features), z_dim=Z, rnn_dim=D, action=action, action_dim=A)
+def build(features, action, hidden_dim=0):
+    config = ControllerConfig(features=features, hidden_dim=hidden_dim)
+    return Controller.build(config, z_dim=Z, rnn_dim=D, action=action, action_dim=A)
+
+
+def layer(values, inputs, outputs):
+    weight, bias = values[:-outputs].reshape(-1, outputs), values[-outputs:]
+    return np.array([sum(f * w for f, w in zip(inputs, weight[:, a], strict=True)) + bias[a] for a in range(outputs)])
 
 
 def one_at_a_time(controller, solution, feature):
     """The same function for one candidate and one rollout, in NumPy, one weight at a time."""
-    weight, bias = solution[:-A].reshape(-1, A), solution[-A:]
-    x = np.array([sum(f * w for f, w in zip(feature, weight[:, a], strict=True)) + bias[a] for a in range(A)])
+    x = list(feature)
+    if controller.hidden_dim:
+        units, solution = np.split(solution, [(len(x) + 1) * controller.hidden_dim])
+        x = np.tanh(layer(units, x, controller.hidden_dim))
+    x = layer(solution, x, A)
     return np.eye(A)[x.argmax()] if controller.action == "discrete" else np.tanh(x)
 
 
 @pytest.mark.parametrize("action", ["discrete", "box"])
 @pytest.mark.parametrize("features", ["z", "zh"])
-def test_all_candidates_at_once_act_as_each_alone(features, action):
-    controller = build(features, action)
+@pytest.mark.parametrize("hidden_dim", [0, 4])
+def test_all_candidates_at_once_act_as_each_alone(features, action, hidden_dim):
+    controller = build(features, action, hidden_dim)
     generator = torch.Generator().manual_seed(1)
     solutions = torch.randn(P, controller.num_params, generator=generator)
     seen = torch.randn(P, R, controller.feature_dim, generator=generator)
@@ -46,6 +56,10 @@ def test_the_papers_carracing_controller_has_867_parameters():
 def test_features_without_h_do_not_count_it():
     assert build("z", "box").num_params == Z * A + A
     assert build("zh", "box").num_params == (Z + D) * A + A
+
+
+def test_a_hidden_layer_counts_its_weights_and_biases():
+    assert build("zh", "box", hidden_dim=5).num_params == (Z + D) * 5 + 5 + 5 * A + A
 
 
 def trained(controller, **changes):
@@ -69,11 +83,12 @@ def test_a_trained_controller_survives_its_file(tmp_path):
     assert (read.validation_return, read.env_steps) == (1.5, 10)
 
 
+@pytest.mark.parametrize("hidden_dim", [0, 4])
 @pytest.mark.parametrize("features", ["z", "zh"])
-def test_composed_it_acts_on_other_features_as_before(features):
+def test_composed_it_acts_on_other_features_as_before(features, hidden_dim):
     """A normaliser was fitted again: what was z to the controller is gain · z + offset now. h is the same here."""
     rng = np.random.default_rng(0)
-    controller = build(features, "box")
+    controller = build(features, "box", hidden_dim)
     before, after = (
         StateNormaliser(rng.standard_normal(Z, np.float32), rng.uniform(0.5, 2, Z).astype(np.float32)) for _ in "12"
     )

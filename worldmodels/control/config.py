@@ -13,6 +13,7 @@ class ControllerConfig:
 
     Attributes:
         features: inputs of C: ``zh`` is z and M's hidden state h, ``z`` is z alone.
+        hidden_dim: units of C's hidden layer of tanh; 0: C is linear, as in the paper.
         fitness: where candidates are scored: ``dream``, ``real``, or ``both``: first in the dream, then, from the best
             found there, in the real environment.
         popsize: candidates per generation.
@@ -33,6 +34,7 @@ class ControllerConfig:
     """
 
     features: Literal["z", "zh"] = "zh"
+    hidden_dim: Natural = 0
     fitness: Literal["dream", "real", "both"] = "dream"
     popsize: Count = 64
     sigma0: Positive = 0.1

@@ -1,7 +1,8 @@
-"""C: a linear map from features [z, h] to an action, for many candidates at once."""
+"""C: a linear map, or one with a hidden layer, from features [z, h] to an action, for many candidates at once."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -24,16 +25,20 @@ KIND = "controller"
 class Controller:
     """The shape of C (eq. 1). Its N parameters are an argument of ``act``: rows of ``solutions``.
 
+    A row holds each layer's weights (inputs × outputs), then its biases.
+
     Attributes:
         feature_dim, action_dim: F, and A of the encoded action.
         features: ``z`` or ``zh``.
         action: ``discrete`` or ``box``.
+        hidden_dim: units of a hidden layer of tanh; 0: C is linear, as in the paper.
     """
 
     feature_dim: int
     action_dim: int
     features: Literal["z", "zh"]
     action: Literal["discrete", "box"]
+    hidden_dim: int = 0
 
     @classmethod
     def build(
@@ -48,12 +53,23 @@ class Controller:
             action_dim: A, width of an encoded action.
         """
         feature_dim = z_dim + (rnn_dim if config.features == "zh" else 0)
-        return cls(feature_dim=feature_dim, action_dim=action_dim, features=config.features, action=action)
+        return cls(
+            feature_dim=feature_dim,
+            action_dim=action_dim,
+            features=config.features,
+            action=action,
+            hidden_dim=config.hidden_dim,
+        )
 
     @property
     def num_params(self) -> int:
         """N: weights and biases."""
-        return (self.feature_dim + 1) * self.action_dim
+        return sum((inputs + 1) * outputs for inputs, outputs in self.layers)
+
+    @property
+    def layers(self) -> list[tuple[int, int]]:
+        """Inputs and outputs of each layer."""
+        return list(pairwise([self.feature_dim, *([self.hidden_dim] if self.hidden_dim else []), self.action_dim]))
 
     def act(self, solutions: Array, features: Array) -> Array:
         """Encoded actions: one-hot of the largest output, or tanh in [-1, 1]. Accepts and returns arrays or tensors.
@@ -66,10 +82,16 @@ class Controller:
             (P, R, A) float32.
         """
         xp = module_of(features)
-        weight = solutions[:, : -self.action_dim].reshape(-1, self.feature_dim, self.action_dim)  # (P, F, A)
-        bias = solutions[:, -self.action_dim :, None]  # (P, A, 1)
         # column vectors: with so few outputs a product of row vectors is four times slower
-        output = (weight.mT @ features.mT + bias).mT  # (P, R, A), eq. (1): a = W_c [z h] + b_c
+        output, start = features.mT, 0  # (P, F, R)
+        for inputs, outputs in self.layers:
+            if start:
+                output = xp.tanh(output)
+            middle, end = start + inputs * outputs, start + (inputs + 1) * outputs
+            weight = solutions[:, start:middle].reshape(-1, inputs, outputs)  # (P, F, A)
+            output = weight.mT @ output + solutions[:, middle:end, None]  # (P, A, R), eq. (1): a = W_c [z h] + b_c
+            start = end
+        output = output.mT  # (P, R, A)
         if self.action == "discrete":
             return xp.eye(self.action_dim, dtype=output.dtype, device=output.device)[output.argmax(-1)]
         return xp.tanh(output)
@@ -116,18 +138,22 @@ class TrainedController:
 
     def composed(self, gain: NDArray[np.floating], offset: NDArray[np.floating]) -> "TrainedController":
         """All controllers on f that do as these on gain · f + offset (the function ``composed``)."""
-        actions = self.controller.action_dim
-        rows = {name: composed(getattr(self, name), actions, gain, offset) for name in ("samples", "lineage")}
-        return replace(self, best=composed(self.best[None], actions, gain, offset)[0], **rows)
+        inputs, outputs = self.controller.layers[0]
+        first = (inputs + 1) * outputs
+
+        def moved(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+            return np.concatenate([composed(rows[:, :first], outputs, gain, offset), rows[:, first:]], axis=1)
+
+        return replace(self, best=moved(self.best[None])[0], samples=moved(self.samples), lineage=moved(self.lineage))
 
 
 def composed(
     solutions: NDArray[np.floating], action_dim: int, gain: NDArray[np.floating], offset: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """Controllers on f whose outputs are those of ``solutions`` on gain · f + offset.
+    """Linear maps of f whose outputs are those of ``solutions`` on gain · f + offset.
 
     Args:
-        solutions: (P, N), in the layout of ``Controller``.
+        solutions: (P, N), each a layer of ``Controller`` with ``action_dim`` outputs.
         gain, offset: (G,), of the first G features; the others stay as they are.
     """
     players, features = len(solutions), solutions.shape[1] // action_dim - 1

@@ -46,6 +46,12 @@ def test_metrics_come_at_their_updates(whole):
     assert set(whole[1][2][1]) == {"validation/loss", "validation/reconstruction", "validation/kl"}
 
 
+def test_the_updates_can_end_it_within_an_epoch(tmp_path):
+    log = Recorder()
+    train(tmp_path, replace(SMALL, epochs=24, max_updates=7), log=log)
+    assert [step for step, metrics in log.calls if "validation/loss" in metrics] == [5, 7]
+
+
 def test_a_point_is_the_mean_of_its_updates(tmp_path, whole):
     log = Recorder()
     train(tmp_path, log=log, log_every=1)

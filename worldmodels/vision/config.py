@@ -1,6 +1,6 @@
 """Settings of V."""
 
-from worldmodels.common.params import Count, NonNegative, Positive, Precision, settings
+from worldmodels.common.params import Count, Natural, NonNegative, Positive, Precision, settings
 
 
 @settings
@@ -19,6 +19,7 @@ class VAEConfig:
         learning_rate: Adam's.
         batch_size: frames per update.
         epochs: passes over the training frames.
+        max_updates: maximum number of updates, independent of the number of frames; 0: the number that the epochs give.
         grad_clip: maximum gradient norm; 0 does not clip.
     """
 
@@ -31,6 +32,7 @@ class VAEConfig:
     learning_rate: Positive = 1e-4
     batch_size: Count = 100
     epochs: Count = 10
+    max_updates: Natural = 0
     grad_clip: NonNegative = 0.0
 
 

@@ -61,7 +61,7 @@ def train_vision(
         log: takes the metrics of ``vae_loss``: squared pixel error per frame and nats per frame.
 
     Returns:
-        The V of lowest validation loss at the end of an epoch, in evaluation mode, on ``device``.
+        The V of lowest validation loss after an epoch or the last update, in evaluation mode, on ``device``.
 
     Raises:
         TrainingError: ``previous`` does not fit, there are no frames to train or to validate on, or a loss or gradient
@@ -70,8 +70,9 @@ def train_vision(
     if not source.batches_per_epoch:
         raise TrainingError("vae: there are no frames to train on; collect more episodes")
     learner = _Learner(source, config, (seed, *stream), previous, device)
+    updates = config.epochs * source.batches_per_epoch
     schedule = Schedule(
-        updates=config.epochs * source.batches_per_epoch,
+        updates=min(updates, config.max_updates or updates),
         updates_per_validation=source.batches_per_epoch,
         learning_rate=config.learning_rate,
         grad_clip=config.grad_clip,

@@ -57,8 +57,10 @@ def test_brownian_walks_in_the_box():
     assert np.abs(encoded).max() <= 1 and encoded.std() > 0.4
 
 
-def test_brownian_keeps_a_discrete_action_with_its_probability():
-    actions = acted(BrownianPolicy(DISCRETE, keep=0.9), range(20), 500)
+def test_brownian_keeps_a_discrete_action_with_each_episode_s_own_probability():
+    actions = acted(BrownianPolicy(DISCRETE, keep=0.9), range(200), 500)
     assert set(np.unique(actions)) == {5, 6, 7}
-    same = (actions[1:] == actions[:-1]).mean()
-    assert same == pytest.approx(0.9 + 0.1 / 3, abs=0.01)  # a fresh draw may be the same action
+    same = (actions[1:] == actions[:-1]).mean(0)
+    kept = (same - 1 / 3) / (2 / 3)  # a fresh draw may be the same action
+    assert stats.kstest(kept, stats.uniform(0, 0.9).cdf).pvalue > 0.01
+    assert kept.min() < 0.05 and kept.max() > 0.85

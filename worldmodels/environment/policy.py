@@ -50,11 +50,12 @@ class RandomPolicy:
 class BrownianPolicy:
     """Temporally correlated random actions: with them a car moves along, which white noise does not achieve.
 
-    Box actions follow a random walk in the encoded box, clipped to it; discrete actions are kept with a probability.
+    Box actions follow a random walk in the encoded box, clipped to it. Discrete actions are repeated with a probability
+    that each episode draws anew: what trembles on the spot and what runs along are both recorded.
 
     Args:
         step_std: standard deviation of a step of the walk, in encoded units (ctallec/world-models: sqrt(1/50)).
-        keep: probability that a discrete action is repeated.
+        keep: maximum probability that a discrete action is repeated; an episode's own is uniform from 0 to it.
     """
 
     name = "brownian"
@@ -64,25 +65,27 @@ class BrownianPolicy:
         self.step_std = step_std
         self.keep = keep
         self._streams: list[np.random.Generator] = []
+        self._keep = np.zeros(0)
         self._last = np.zeros((0, spec.action_dim))
 
     def begin(self, seeds: Sequence[int]) -> None:
         self._streams = [numpy_rng(seed, self.name) for seed in seeds]
+        self._keep = self.keep * np.array([stream.random() for stream in self._streams])  # (slots,)
         self._last = np.stack([self._fresh(stream) for stream in self._streams])  # (slots, A), encoded
 
     def act(self, obs: NDArray, slots: NDArray[np.int64]) -> NDArray:  # noqa: ARG002 (blind)
         actions = self.spec.decode_action(self._last[slots])
         for slot in slots:
-            self._last[slot] = self._next(self._last[slot], self._streams[slot])
+            self._last[slot] = self._next(self._last[slot], self._keep[slot], self._streams[slot])
         return actions
 
     def _fresh(self, stream: np.random.Generator) -> NDArray:
         return stream.uniform(-1, 1, self.spec.action_dim)
 
-    def _next(self, last: NDArray, stream: np.random.Generator) -> NDArray:
+    def _next(self, last: NDArray, keep: float, stream: np.random.Generator) -> NDArray:
         if self.spec.action == "box":
             return np.clip(last + stream.normal(0, self.step_std, last.shape), -1, 1)
-        return last if stream.random() < self.keep else self._fresh(stream)
+        return last if stream.random() < keep else self._fresh(stream)
 
 
 def random_policy(kind: Literal["uniform", "brownian"], spec: EnvSpec) -> Policy:

@@ -65,12 +65,12 @@ class BrownianPolicy:
         self.step_std = step_std
         self.keep = keep
         self._streams: list[np.random.Generator] = []
-        self._keep = np.zeros(0)
+        self._keep: list[float] = []
         self._last = np.zeros((0, spec.action_dim))
 
     def begin(self, seeds: Sequence[int]) -> None:
         self._streams = [numpy_rng(seed, self.name) for seed in seeds]
-        self._keep = self.keep * np.array([stream.random() for stream in self._streams])  # (slots,)
+        self._keep = [self.keep * stream.random() for stream in self._streams]
         self._last = np.stack([self._fresh(stream) for stream in self._streams])  # (slots, A), encoded
 
     def act(self, obs: NDArray, slots: NDArray[np.int64]) -> NDArray:  # noqa: ARG002 (blind)

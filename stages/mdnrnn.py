@@ -18,23 +18,32 @@ from worldmodels.memory.validate import validate
 from worldmodels.report.figures import open_loop_error
 from worldmodels.vision.latents import LatentStore
 
+TOLD = (1, 15)  # steps ahead whose R² is a gate
 READABLE = 0.5  # the least R² at which M still knows a value
 
 
-def check(report: Live, memory: MDNRNN, store: LatentStore, stream: tuple[Any, ...]) -> None:
-    """Measure on held-out episodes what dreams need of M, report it, and say what falls short."""
+def check(report: Live, memory: MDNRNN, store: LatentStore, stream: tuple[Any, ...]) -> dict[str, float | None]:
+    """Measure on held-out episodes what dreams need of M, report it, say what falls short, and return the gates."""
     train, held_out = split_episodes(len(store), stream[0])
     beaten = baselines(store, memory.stats, train, held_out)
     ahead = open_loop(memory, store, held_out, stream, fitted_to=train)
-    nll = validate(memory, store, held_out, stream)["nll"]
+    validated = validate(memory, store, held_out, stream)
+    nll = validated["nll"]
     report.summary({"baselines": beaten._asdict()})
+    gates: dict[str, float | None] = {"nll": nll, **beaten._asdict(), "reward_correlation": None}
     if np.isfinite(ahead.reward_correlation):
         report.summary({"reward_correlation": ahead.reward_correlation})
+        gates["reward_correlation"] = ahead.reward_correlation
+    gates |= {name: validated.get(name) for name in ("reward_at_gain", "reward_at_loss", "reward_elsewhere")}
     columns = {name: [getattr(row, name) for row in ahead.rows] for name in ("horizon", "error", "constant_error")}
     open_loop_error(report.images / "open_loop.png", *columns.values())
     names = store.spec.get("truth", ())
     known = {name: [float(row.r_squared[i]) for row in ahead.rows] for i, name in enumerate(names)}
     report.table("open_loop", columns | {f"r_squared_{name}": values for name, values in known.items()})
+    for row in ahead.rows:
+        if row.horizon in TOLD:
+            read = zip(names, row.r_squared.tolist(), strict=True)
+            gates |= {f"r_squared_{name}_{row.horizon}": x if np.isfinite(x) else None for name, x in read}
     if nll > min(beaten):
         print(
             f"mdnrnn: M's predictions ({nll:.2f} nats a dimension) are no better than those without a model"
@@ -44,6 +53,7 @@ def check(report: Live, memory: MDNRNN, store: LatentStore, stream: tuple[Any, .
         seen = [row.horizon for row, value in zip(ahead.rows, values, strict=True) if value >= READABLE]
         if max(seen, default=0) < columns["horizon"][-1]:
             print(f"mdnrnn: after {max(seen, default=0)} steps without looking M has lost {name}")
+    return gates
 
 
 def main(job: Job) -> None:
@@ -65,7 +75,8 @@ def main(job: Job) -> None:
         )
         save_memory(job.round.mdnrnn, memory)
         report.summary({"reward_form": memory.config.reward_form})
-        check(report, memory, store, (job.run.seed, *stream))
+        gates = check(report, memory, store, (job.run.seed, *stream))
+        report.gates(gates, before.parent, job.round.mdnrnn.parent)
     scratch.clear()
 
 

@@ -115,6 +115,7 @@ def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> 
     assert sorted(ran(repro(folder))) == sorted(expected)
     assert ran(repro(folder)) == ["code"]
     check_results(folder)
+    check_the_gates(folder, rounds)
     check_the_packed_agent(folder)
     check_the_readmes_code(folder, f"r{rounds}")
     if env[0] in COUNTING:
@@ -160,6 +161,20 @@ def check_results(folder: Path) -> None:
         assert (folder / "results" / "evaluate" / "videos" / video).stat().st_size > 1000
     assert not list((folder / ".scratch").glob("*"))
     assert list((folder / "runs").rglob("events.out.tfevents.*"))
+
+
+def check_the_gates(folder: Path, rounds: int) -> None:
+    """The last round tells every round's, and dvc draws them."""
+    with (folder / f"results/mdnrnn/r{rounds}/plots/gates.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["round"]) for row in rows] == [k + 1 for k in range(rounds)]
+    for row in rows:
+        own = json.loads((folder / f"results/mdnrnn/r{row['round']}/metrics.json").read_text())
+        assert float(row["copy_last"]) == own["baselines"]["copy_last"]
+        assert float(row["nll"]) == pytest.approx(own["validation"]["nll"], abs=1e-4)
+    done = run(folder, "dvc", "plots", "show", "-o", "drawn")
+    assert done.returncode == 0, done.stderr
+    assert "M, rewards by round" in (folder / "drawn" / "index.html").read_text()
 
 
 def check_the_packed_agent(folder: Path) -> None:

@@ -49,6 +49,23 @@ class Live:
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
 
+    def gates(self, values: Mapping[str, float | None], before: Path, here: Path) -> None:
+        """Write what the models of all rounds so far were measured by: plots/gates.csv, one row per round.
+
+        The table travels with the models, since a stage depends on the previous round's model and not on its report.
+
+        Args:
+            values: this round's; None where one is not defined.
+            before, here: folders of the previous round's model and of this one's.
+        """
+        path, rows = before / "gates.csv", []
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        rows.append({"round": len(rows) + 1, **values})
+        self.table("gates", {name: [row.get(name, "") for row in rows] for name in rows[-1]})
+        shutil.copyfile(self.plots / "gates.csv", here / "gates.csv")
+
     def summary(self, metrics: Mapping[str, object]) -> None:
         """Add values to metrics.json that have no curve."""
         self._summary.update(metrics)

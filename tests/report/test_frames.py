@@ -43,6 +43,7 @@ def test_a_caption_shows_its_numbers_and_keeps_its_size() -> None:
     wide = np.zeros((10, 400, 3), np.uint8)
     shown = {annotate(wide, step, total).tobytes() for step, total in ((1, 2.0), (2, 2.0), (1, -2.0))}
     assert len(shown) == 3
+    assert annotate(wide, 1, -0.01).tobytes() == annotate(wide, 1, 0.01).tobytes()  # no -0.0
     assert annotate(wide, 10**6, -1e9).shape == annotate(wide, 0, 0.0).shape  # frames of a video have one size
 
 

@@ -35,7 +35,7 @@ def headline(frame: Frame, left: str = "", right: str = "") -> Frame:
 
 def annotate(frame: Frame, step: int, episode_return: float) -> Frame:
     """``frame`` with the step it shows and the return so far (unscaled) below it."""
-    return caption(frame, f"step {step}", f"return {episode_return:.1f}")
+    return caption(frame, f"step {step}", f"return {episode_return:z.1f}")
 
 
 def side_by_side(left: Frame, right: Frame, labels: tuple[str, str] = ("reality", "dream")) -> Frame:

@@ -54,6 +54,9 @@ class _Frames:
         self._frames = paper.frames(BATCH)
         self.mean_frame = self._frames.mean(0)
 
+    def mean_distance(self, mean_frame: NDArray) -> NDArray:
+        return np.abs(self._frames - mean_frame).max(-1).mean(0)
+
     def train_batches(self, epoch: int, start: int) -> Iterator[NDArray[np.uint8]]:  # noqa: ARG002 (all are equal)
         return (self._frames for _ in range(start, UPDATES))
 

@@ -91,6 +91,13 @@ def test_mean_frame(store):
     assert frames.mean_frame.dtype == np.uint8
 
 
+def test_mean_distance_is_that_of_the_farthest_channel(store):
+    frames = loader(store)
+    all_of_them, ground = np.concatenate(list(frames.train_batches(0))), np.full((64, 64, 3), (10, 20, 200), np.uint8)
+    wanted = np.abs(all_of_them - ground.astype(float)).max(-1).mean(0)
+    np.testing.assert_allclose(frames.mean_distance(ground), wanted, rtol=1e-5)
+
+
 def test_frames_that_stay_on_a_device_come_in_the_same_batches(store, monkeypatch):
     monkeypatch.setattr("worldmodels.environment.frames.has_room", lambda size, device: size > 0)
     resident, streamed = loader(store, device=torch.device("cpu")), loader(store)

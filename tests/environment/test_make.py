@@ -139,11 +139,12 @@ def test_a_serve_lasts_a_step_s_frames():
 
 
 def test_what_is_known_is_recorded_beside_each_observation():
-    truth = {"number": "count", "lives": "lives", "while_odd": ["count", "odd"]}
+    truth = {"number": "count", "lives": "lives", "while_odd": ["count", "odd"], "early": ["lives", "count", 4]}
     episode = play(id="tests.environments:Lives-v0", truth=truth)
     assert spec_of(EnvConfig(id="tests.environments:Lives-v0", truth=truth)).truth == tuple(truth)
     assert episode.truth is not None and episode.truth.dtype == np.float32
-    expected = [[np.nan, 9, np.nan]] + [[t, 9 - t // 3, t if t % 2 else np.nan] for t in range(1, 11)]
+    steps = [[t, 9 - t // 3, t if t % 2 else np.nan, 9 - t // 3 if t < 4 else np.nan] for t in range(1, 11)]
+    expected = [[np.nan, 9, np.nan, np.nan], *steps]
     np.testing.assert_array_equal(episode.truth, np.array(expected, np.float32))
     assert play(id="tests.environments:Lives-v0").truth is None
 

@@ -35,6 +35,9 @@ class Squares:
         self.held_out = squares(size, seed=1)
         self.mean_frame = self.frames.mean(0)
 
+    def mean_distance(self, mean_frame: NDArray) -> NDArray:
+        return np.abs(self.frames - mean_frame).max(-1).mean(0)
+
     def train_batches(self, epoch: int, start: int) -> Iterator[NDArray[np.uint8]]:
         order = np.random.default_rng(epoch).permutation(len(self.frames))
         return (self.frames[order[i * self.size :][: self.size]] for i in range(start, self.batches_per_epoch))

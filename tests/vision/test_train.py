@@ -68,6 +68,16 @@ def test_the_first_round_s_mean_frame_is_kept(tmp_path):
     assert torch.equal(after.mean_frame, before.mean_frame)
 
 
+def test_what_is_usual_is_measured_from_the_kept_mean_frame(tmp_path):
+    first, later, asked = Squares(), Squares(), []
+    first.mean_frame = np.full((64, 64, 3), 51, np.uint8)
+    later.mean_distance = lambda mean_frame: asked.append(mean_frame) or Squares().mean_distance(mean_frame)
+    config = replace(SMALL, foreground_weight=10.0)
+    train(tmp_path / "r2", config, source=later, previous=train(tmp_path / "r1", config, source=first))
+    (mean_frame,) = asked
+    np.testing.assert_allclose(mean_frame, first.mean_frame, rtol=1e-6)
+
+
 def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, whole):
     train(tmp_path / "same")
     train(tmp_path / "other", seed=1)

@@ -85,17 +85,12 @@ def test_kl_is_the_analytic_one(rng):
     torch.testing.assert_close(objective.kl_divergence(mu, logvar), wanted)
 
 
-def loss_of(config: VAEConfig, pixels, reconstruction, mu, logvar, mean_frame=None):
-    mean_frame = torch.zeros(1, 3, 64, 64) if mean_frame is None else mean_frame
-    return objective.vae_loss(config, pixels, reconstruction, mu, logvar, mean_frame)
-
-
 def test_reconstruction_is_the_squared_error_of_a_frame():
     pixels = torch.zeros(2, 3, 64, 64)
     reconstruction = pixels.clone()
     reconstruction[0, :, 3, 4] = 0.5  # three channels of one pixel, in one frame of two
     zero = torch.zeros(2, 4)
-    _, parts = loss_of(VAEConfig(free_bits=0.0), pixels, reconstruction, zero, zero)
+    _, parts = objective.vae_loss(VAEConfig(free_bits=0.0), pixels, reconstruction, zero, zero)
     assert parts["reconstruction"].item() == pytest.approx(3 * 0.25 / 2)
     assert parts["kl"].item() == 0
 
@@ -105,7 +100,7 @@ def test_bits_below_the_floor_are_free(scale, free):
     config = VAEConfig(free_bits=0.5, beta=3.0)
     same = torch.zeros(1, 3, 64, 64)
     mu = torch.full((1, 4), scale, requires_grad=True)
-    loss, parts = loss_of(config, same, same, mu, torch.zeros(1, 4))
+    loss, parts = objective.vae_loss(config, same, same, mu, torch.zeros(1, 4))
     loss.backward()
     assert mu.grad is not None
     assert loss.item() == pytest.approx(3.0 * max(parts["kl"].item(), 0.5 * 4))
@@ -116,17 +111,25 @@ def test_a_pixel_off_the_mean_frame_counts_more():
     mean_frame = torch.full((1, 3, 64, 64), 0.2)
     pixels = mean_frame.clone()
     pixels[0, 1, 10, 20] = 0.7  # a ball: one channel is 0.5 off
-    zero = torch.zeros(1, 4)
+    zero, usual = torch.zeros(1, 4), torch.full((1, 1, 64, 64), 0.037)
 
     def error(where: int, weight: float) -> float:
         reconstruction = pixels.clone()
         reconstruction[0, 1, 10, where] -= 0.1
-        config = VAEConfig(foreground_weight=weight, free_bits=0.0)
-        return loss_of(config, pixels, reconstruction, zero, zero, mean_frame)[1]["reconstruction"].item()
+        weights = objective.pixel_weights(pixels, mean_frame, usual, weight)
+        parts = objective.vae_loss(VAEConfig(free_bits=0.0), pixels, reconstruction, zero, zero, weights)[1]
+        return parts["reconstruction"].item()
 
     assert error(20, 0.0) == pytest.approx(0.01, rel=1e-4)
-    assert error(20, 8.0) == pytest.approx(0.01 * (1 + 8 * 0.5), rel=1e-4)
+    assert error(20, 8.0) == pytest.approx(0.01 * (1 + 8 * 0.5 / 0.2), rel=1e-4)
     assert error(21, 8.0) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_of_two_pixels_off_the_mean_frame_the_rarer_counts_more():
+    pixels, usual = torch.full((1, 3, 64, 64), 0.5), torch.full((1, 1, 64, 64), 0.2)
+    usual[0, 0, 10, 20] = 0.001
+    weights = objective.pixel_weights(pixels, torch.zeros(1, 3, 64, 64), usual, 1.0)[0, 0]
+    assert weights[10, 20] > 4 * weights[10, 21]
 
 
 @pytest.mark.slow
@@ -141,7 +144,7 @@ def test_it_overfits_one_batch(rng, precision):
     errors = []
     for _ in range(400):
         reconstruction, mu, logvar = vae(pixels, torch.randn(2, 8, generator=rng))
-        loss, parts = loss_of(config, pixels, reconstruction, mu, logvar)
+        loss, parts = objective.vae_loss(config, pixels, reconstruction, mu, logvar)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

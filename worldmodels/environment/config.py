@@ -26,8 +26,9 @@ class EnvConfig:
             presses nothing. Breakout's ball comes only when it is asked for.
         pixels: take frames from ``render()`` instead of the environment's observation.
         truth: what is known beside the observation, by name: a number is a byte of an Atari game's memory, a text a key
-            of the environment's ``info``; of a pair, the first is known only while the second is not 0. Recorded with
-            each observation, to measure models with; V, M and C never see it.
+            of the environment's ``info``; of several, the first is known only while the second is not 0 and, if a
+            third is given, below this number (Breakout's ball falls on, unseen). Recorded with each observation, to
+            measure models with; V, M and C never see it.
         solved_return: mean return that counts as solved; None is the environment's own ``reward_threshold``.
     """
 
@@ -52,8 +53,14 @@ class EnvConfig:
         if self.max_pool and self.pixels:
             raise ValueError("max_pool = true is for observed frames: pixels has to be false")
         for name, source in self.truth.items():
-            if isinstance(source, list) and len(source) != 2:
-                raise ValueError(f"truth.{name} = {source}: expected a source, or a pair of sources")
+            if isinstance(source, list) and not (len(source) == 2 or (len(source) == 3 and _is_number(source[2]))):
+                raise ValueError(
+                    f"truth.{name} = {source}: expected a source, a pair of sources, or such a pair and a number"
+                )
+
+
+def _is_number(value: Source) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_crop(crop: list[int]) -> None:

@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldmodels.common.params import ParamError
-from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.config import EnvConfig, Source
 from worldmodels.environment.make import TRUTH, make_env
 from worldmodels.environment.spec import EnvSpec
 
@@ -34,18 +34,22 @@ def spec_of(config: EnvConfig) -> EnvSpec:
 
 def _check_truth(config: EnvConfig, env: gym.Env, first: dict[str, Any]) -> None:
     """Take a step if ``env.truth`` names a key of info: some environments give it only then."""
-    sources = [part for source in config.truth.values() for part in (source if isinstance(source, list) else [source])]
+    sources = [part for source in config.truth.values() for part in _parts(source)]
     missing = [source for source in sources if isinstance(source, str) and source not in first]
     if not missing:
         return
     *_, info = env.step(env.action_space.sample())
     for name, source in config.truth.items():
-        for part in source if isinstance(source, list) else [source]:
+        for part in _parts(source):
             if part in missing and part not in info:
                 raise ParamError(
                     f"env.truth.{name} = {source!r}: '{part}' is no key of info; accepted:"
                     f" {', '.join(sorted({*first, *info} - {TRUTH})) or 'none, it is empty'}"
                 )
+
+
+def _parts(source: Source | list[Source]) -> list[Source]:
+    return source[:2] if isinstance(source, list) else [source]
 
 
 def _observation(space: gym.Space) -> dict[str, Any]:

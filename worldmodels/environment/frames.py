@@ -76,12 +76,23 @@ class FrameLoader:
 
     @property
     def mean_frame(self) -> NDArray[np.uint8]:
-        picked = np.linspace(0, len(self._train) - 1, min(len(self._train), _MEAN_CHUNKS)).astype(int)
-        reader, total, count = _Reader(capacity=1), np.zeros(FRAME_SHAPE, np.int64), 0
-        for i in picked:
-            frames = reader.read([self._train[i]])
+        total, count = np.zeros(FRAME_SHAPE, np.int64), 0
+        for frames in self._sampled():
             total, count = total + frames.sum(0, dtype=np.int64), count + len(frames)
         return np.rint(total / count).astype(np.uint8)
+
+    def mean_distance(self, mean_frame: NDArray) -> NDArray[np.float64]:
+        """(64, 64), mean over the same frames of the largest distance of a pixel's channels from ``mean_frame``."""
+        total, count, ground = np.zeros(FRAME_SHAPE[:2]), 0, mean_frame.astype(np.float32)
+        for frames in self._sampled():
+            total, count = total + np.abs(frames - ground).max(-1).sum(0), count + len(frames)
+        return total / count
+
+    def _sampled(self) -> Iterator[NDArray[np.uint8]]:
+        """Up to ``_MEAN_CHUNKS`` chunks from all of the data, one after the other in the same memory."""
+        reader = _Reader(capacity=1)
+        for i in np.linspace(0, len(self._train) - 1, min(len(self._train), _MEAN_CHUNKS)).astype(int):
+            yield reader.read([self._train[i]])
 
     @cached_property
     def _resident(self) -> "_Resident | None":

@@ -132,8 +132,9 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
 
     def _known(self, name: str, source: Source | list[Source], info: dict[str, Any]) -> float:
         if isinstance(source, list):
-            value, shown = (self._known(name, part, info) for part in source)
-            return value if shown else np.nan
+            value, shown = (self._known(name, part, info) for part in source[:2])
+            limit = float(source[2]) if len(source) == 3 else np.inf
+            return value if shown and shown < limit else np.nan
         game: Any = self.unwrapped
         try:
             return float(game.ale.getRAM()[source] if isinstance(source, int) else info.get(source, np.nan))

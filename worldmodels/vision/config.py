@@ -13,7 +13,8 @@ class VAEConfig:
         beta: weight of the KL term.
         free_bits: KL in nats per latent dimension, averaged over a frame's dimensions, below which it has no penalty.
         foreground_weight: a pixel at distance d, in [0, 1], from the data's mean frame has weight 1 + foreground_weight
-            · d; 0 weights all pixels equally. Keeps small objects, such as a ball, in the reconstruction.
+            · d / sqrt(mean of d in the data + 0.003); 0 weights all pixels equally. Keeps what is small and rare, such
+            as a ball, in the reconstruction.
         precision: of the convolutions and matrix products, in training and in later use
             (``worldmodels.common.device``).
         learning_rate: Adam's.

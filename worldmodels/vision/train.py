@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -14,7 +15,7 @@ from worldmodels.common.shards import shard_sizes
 from worldmodels.training import Log, Metrics, Schedule, TrainingError, fit
 from worldmodels.vision.base import Vision, frames_to_float
 from worldmodels.vision.config import VAEConfig
-from worldmodels.vision.loss import vae_loss
+from worldmodels.vision.loss import pixel_weights, vae_loss
 from worldmodels.vision.vae import VAE
 
 
@@ -31,6 +32,10 @@ class FrameSource(Protocol):
 
     @property
     def mean_frame(self) -> NDArray: ...
+
+    def mean_distance(self, mean_frame: NDArray) -> NDArray:
+        """Mean ``loss.distance`` of the training frames from mean_frame (64, 64, 3), both in 0 to 255: (64, 64)."""
+        ...
 
     def train_batches(self, epoch: int, start: int) -> Iterator[NDArray | Tensor]:
         """The epoch's batches from number ``start`` on, each (B, 64, 64, 3) uint8, in an order of this epoch."""
@@ -109,6 +114,9 @@ class _Learner:
         if previous is not None:
             _take_over(self.model, previous)
         self.model.to(device)
+        if config.foreground_weight:
+            ground = np.asarray(self.model.mean_frame[0].permute(1, 2, 0).cpu()) * 255
+            self.usual = torch.as_tensor(source.mean_distance(ground) / 255, dtype=torch.float32, device=device)
 
     def batches(self, update: int) -> Iterator[tuple[int, NDArray | Tensor]]:
         """(index of the update, frames)."""
@@ -158,4 +166,8 @@ class _Learner:
     def _mean_loss(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = frames_to_float(frames)
         reconstruction, mu, logvar = self.model(pixels, noise)
-        return vae_loss(self.config, pixels, reconstruction, mu, logvar, self.model.mean_frame)
+        return vae_loss(self.config, pixels, reconstruction, mu, logvar, self._weights(pixels))
+
+    def _weights(self, pixels: Tensor) -> Tensor | float:
+        weight = self.config.foreground_weight
+        return pixel_weights(pixels, self.model.mean_frame, self.usual, weight) if weight else 1.0

@@ -16,17 +16,21 @@ from worldmodels.common.params import Precision
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.train import train_memory
 
-WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS, STOCK_UPDATES = 64, 100, 32, 32, 16
+WINDOW, EPISODES, WINDOWS_PER_EPISODE, NAIVE_WINDOWS, STOCK_UPDATES, MEMBERS = 64, 100, 32, 32, 16, 4
 
 
 def run(device: torch.device) -> list[Result]:
-    """In float32, and in bfloat16 with hardware support."""
-    return [measure("mdnrnn_train_float32", device, "float32"), measure("mdnrnn_train", device, "auto")]
+    """In float32, in bfloat16 with hardware support, and so with an ensemble."""
+    return [
+        measure("mdnrnn_train_float32", device, "float32"),
+        measure("mdnrnn_train", device, "auto"),
+        measure("mdnrnn_train_ensemble", device, "auto", MEMBERS),
+    ]
 
 
-def measure(path: str, device: torch.device, precision: Precision) -> Result:
-    """Steps per second of one setting."""
-    config = MDNRNNConfig(sequence_length=WINDOW, epochs=1, precision=precision)
+def measure(path: str, device: torch.device, precision: Precision, members: int = 1) -> Result:
+    """Steps per second of one setting; a step of every member counts."""
+    config = MDNRNNConfig(sequence_length=WINDOW, epochs=1, precision=precision, ensemble_size=members)
     dtype, note = product_dtype(precision, device), "; one window at a time in float32"
     ways = apart(ours, device, config), apart(stock, device, config), naive(device)
     return beside_products(path, *ways, paper.MEMORY_TRAINING_FLOP, dtype, device, note, unit="steps/s")
@@ -41,7 +45,7 @@ def ours(device: torch.device, config: MDNRNNConfig) -> Way:
         scratch = Scratch(Path(home.name), "mdnrnn", "benchmark")
         train_memory(store, config, seed=0, scratch=scratch, log=lambda *_: None, device=device)
         scratch.clear()
-        return EPISODES * WINDOWS_PER_EPISODE * WINDOW
+        return config.ensemble_size * EPISODES * WINDOWS_PER_EPISODE * WINDOW
 
     return work
 
@@ -72,24 +76,25 @@ def stock_loss(mixture: Tensor, rest: Tensor, after: Tensor, reward: Tensor, end
 
 
 def stock(device: torch.device, config: MDNRNNConfig) -> Way:
-    """Only loss and update of the stock layers, on windows already in memory; fused Adam."""
-    model, batch = Stock().to(device), config.batch_size
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    """Only loss and update of the stock layers, a member after the other, on windows already in memory; fused Adam."""
+    models, batch = [Stock().to(device) for _ in range(config.ensemble_size)], config.batch_size
+    optimizers = [torch.optim.Adam(model.parameters(), lr=1e-3, fused=True) for model in models]
     z, action = (torch.randn(batch, WINDOW + 1, size, device=device) for size in (paper.Z, paper.A))
     reward, end = torch.randn(batch, WINDOW, device=device), torch.zeros(batch, WINDOW, device=device)
     bfloat16 = product_dtype(config.precision, device) == torch.bfloat16
 
     def work() -> float:
-        state = None
-        for _ in range(STOCK_UPDATES):
-            optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                mixture, rest, state = model(z[:, :-1], action[:, :-1], state)
-            state = tuple(x.detach() for x in state)
-            stock_loss(mixture, rest, z[:, 1:], reward, end).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-            optimizer.step()
-        return STOCK_UPDATES * batch * WINDOW
+        for model, optimizer in zip(models, optimizers, strict=True):
+            state = None
+            for _ in range(STOCK_UPDATES):
+                optimizer.zero_grad(set_to_none=True)
+                with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                    mixture, rest, state = model(z[:, :-1], action[:, :-1], state)
+                state = tuple(x.detach() for x in state)
+                stock_loss(mixture, rest, z[:, 1:], reward, end).backward()
+                nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+                optimizer.step()
+        return len(models) * STOCK_UPDATES * batch * WINDOW
 
     return work
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,9 +81,16 @@ class Controller:
         Returns:
             (P, R, A) float32.
         """
+        xp, output = module_of(features), self.outputs(solutions, features)
+        if self.action == "discrete":
+            return xp.eye(self.action_dim, dtype=output.dtype, device=output.device)[output.argmax(-1)]
+        return xp.tanh(output)
+
+    def outputs(self, solutions: Array, features: Array) -> Array:
+        """The last layer's outputs (P, R, A), from which ``act`` makes actions."""
         xp = module_of(features)
         # column vectors: with so few outputs a product of row vectors is four times slower
-        output, start = features.mT, 0  # (P, F, R)
+        start, output = 0, cast("Any", features).mT  # (P, F, R)
         for inputs, outputs in self.layers:
             if start:
                 output = xp.tanh(output)
@@ -91,10 +98,7 @@ class Controller:
             weight = solutions[:, start:middle].reshape(-1, inputs, outputs)  # (P, F, A)
             output = weight.mT @ output + solutions[:, middle:end, None]  # (P, A, R), eq. (1): a = W_c [z h] + b_c
             start = end
-        output = output.mT  # (P, R, A)
-        if self.action == "discrete":
-            return xp.eye(self.action_dim, dtype=output.dtype, device=output.device)[output.argmax(-1)]
-        return xp.tanh(output)
+        return output.mT
 
 
 @dataclass(frozen=True, kw_only=True)

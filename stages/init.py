@@ -54,7 +54,21 @@ def check_params(params: Mapping[str, object]) -> dict[str, object]:
         )
     configs = {name: parse_section(name, params[name], config) for name, config in SECTIONS.items()}
     check_rounds(params["rounds"], configs["run"])
+    check_lives(configs["env"], configs["encode"])
     return configs
+
+
+def check_lives(env: EnvConfig, encode: EncodeConfig) -> None:
+    """Check that ``encode.lives`` names something that is recorded.
+
+    Raises:
+        ParamError: it does not.
+    """
+    if encode.lives and encode.lives not in env.truth:
+        raise ParamError(
+            f"{PARAMS_FILE}: encode.lives = '{encode.lives}': no value of env.truth; accepted:"
+            f" {', '.join(env.truth) or 'none, it is empty'}"
+        )
 
 
 def check_rounds(rounds: object, run: RunConfig) -> None:

@@ -1,5 +1,7 @@
 """Tests that encoding keeps episodes complete, in order and aligned."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,34 @@ def test_latents_are_aligned_with_what_happened(tmp_path):
         np.testing.assert_array_equal(got.reward, np.arange(len(got)))
         assert got.terminated.tolist() == [False] * (len(got) - 1) + [True]
     assert store.action.dtype == np.float32
+
+
+@pytest.mark.parametrize(("left", "lengths", "ends"), [
+    ([3, 3, 3, 2, 2, 2, 1, 1, 0], [3, 3, 2], [True] * 3),  # the last life ends with the game
+    ([3, 3, 3, 3, 3, 3, 3, 3, 2], [8], [True]),
+    ([3, 2, 2, 2, 2, 2, 2, 2, 2], [1, 7], [True, False]),  # the recording ends, the last life does not
+])  # fmt: skip
+def test_each_life_is_an_episode(tmp_path, left, lengths, ends):
+    obs, steps = np.arange(9, dtype=np.float32)[:, None], np.arange(8)
+    game = replace(
+        episode(obs),
+        truth=np.stack((np.zeros(9), left), 1).astype(np.float32),
+        terminated=(steps == 7) & ends[-1],
+        truncated=(steps == 7) & (not ends[-1]),
+    )
+    identity = fit_normaliser({"mean": [0.0], "std": [1.0], "binary": []})
+    spec, config = {"id": "X", "truth": ("other", "lives")}, EncodeConfig(lives="lives")
+    store = encode_episodes(
+        identity, [game], config, encode_action=one_hot, spec=spec, source="s", folder=tmp_path / "r1"
+    )
+    assert store.lengths.tolist() == lengths
+    lives, start = list(store.episodes()), 0
+    for life, length, end in zip(lives, lengths, ends, strict=True):
+        np.testing.assert_array_equal(life.mu, obs[start : start + length + 1])
+        np.testing.assert_array_equal(life.reward, steps[start : start + length])
+        assert life.terminated.tolist() == [False] * (length - 1) + [end]
+        start += length
+    assert [life.truncated.any() for life in lives] == [False] * (len(lives) - 1) + [not ends[-1]]
 
 
 def test_frames_are_encoded_as_v_does_whatever_the_batches(tmp_path):

@@ -43,6 +43,10 @@ class EncodeConfig:
 
     Attributes:
         batch_size: observations encoded at once.
+        lives: name of the value of ``env.truth`` that counts a game's lives. With it each life is an episode for M, and
+            a dream ends where a life does: what is lost with it is lost in the dream too, though the game goes on. The
+            score and V are not affected. Empty: whole games.
     """
 
     batch_size: Count = 256
+    lives: str = ""

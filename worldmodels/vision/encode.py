@@ -1,6 +1,7 @@
 """Encoding of episodes into latents, with memory bounded by one episode."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,41 @@ def encode_episodes(
     with LatentWriter(folder, spec=spec, source=source) as writer:
         for episode in bar:
             mu, logvar = encode_observations(vision, episode.obs, config.batch_size)
-            writer.add(
-                LatentEpisode(
-                    mu=mu,
-                    logvar=logvar,
-                    action=np.asarray(encode_action(episode.action), dtype=np.float32),
-                    reward=episode.reward,
-                    terminated=episode.terminated,
-                    truncated=episode.truncated,
-                    truth=episode.truth,
-                )
+            encoded = LatentEpisode(
+                mu=mu,
+                logvar=logvar,
+                action=np.asarray(encode_action(episode.action), dtype=np.float32),
+                reward=episode.reward,
+                terminated=episode.terminated,
+                truncated=episode.truncated,
+                truth=episode.truth,
             )
+            for part in each_life(encoded, spec["truth"].index(config.lives)) if config.lives else [encoded]:
+                writer.add(part)
     return LatentStore(folder)
+
+
+def each_life(episode: LatentEpisode, lives: int) -> Iterator[LatentEpisode]:
+    """The lives of a game, one after the other; all but the last end with ``terminated``.
+
+    Args:
+        lives: column of ``truth`` with the number of lives left.
+    """
+    assert episode.truth is not None
+    lost = np.flatnonzero(np.diff(episode.truth[:, lives]) < 0) + 1  # number of steps before the next life
+    for start, stop in pairwise([0, *lost[lost < len(episode)].tolist(), len(episode)]):
+        steps, seen, goes_on = slice(start, stop), slice(start, stop + 1), stop < len(episode)
+        terminated = episode.terminated[steps].copy()
+        terminated[-1] |= goes_on
+        yield LatentEpisode(
+            mu=episode.mu[seen],
+            logvar=episode.logvar[seen],
+            action=episode.action[steps],
+            reward=episode.reward[steps],
+            terminated=terminated,
+            truncated=episode.truncated[steps],
+            truth=episode.truth[seen],
+        )
 
 
 def encode_observations(

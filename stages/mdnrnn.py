@@ -1,5 +1,6 @@
 """Stage mdnrnn: train M on the latents of all rounds so far."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from worldmodels.memory.baselines import baselines
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.files import load_memory, save_memory
 from worldmodels.memory.mdnrnn import MDNRNN
-from worldmodels.memory.open_loop import open_loop
+from worldmodels.memory.open_loop import OpenLoop, open_loop
 from worldmodels.memory.train import train_memory
 from worldmodels.memory.validate import validate
 from worldmodels.report.figures import open_loop_error
 from worldmodels.vision.latents import LatentStore
+from worldmodels.vision.probe import probed
 
 TOLD = (1, 15)  # steps ahead whose R² is a gate
 READABLE = 0.5  # the least R² at which M still knows a value
@@ -35,24 +37,28 @@ def check(report: Live, memory: MDNRNN, store: LatentStore, stream: tuple[Any, .
         report.summary({"reward_correlation": ahead.reward_correlation})
         gates["reward_correlation"] = ahead.reward_correlation
     gates |= {name: validated.get(name) for name in ("reward_at_gain", "reward_at_loss", "reward_elsewhere")}
-    columns = {name: [getattr(row, name) for row in ahead.rows] for name in ("horizon", "error", "constant_error")}
-    open_loop_error(report.images / "open_loop.png", *columns.values())
-    names = store.spec.get("truth", ())
-    known = {name: [float(row.r_squared[i]) for row in ahead.rows] for i, name in enumerate(names)}
-    report.table("open_loop", columns | {f"r_squared_{name}": values for name, values in known.items()})
-    for row in ahead.rows:
-        if row.horizon in TOLD:
-            read = zip(names, row.r_squared.tolist(), strict=True)
-            gates |= {f"r_squared_{name}_{row.horizon}": x if np.isfinite(x) else None for name, x in read}
     if nll > min(beaten):
         print(
             f"mdnrnn: M's predictions ({nll:.2f} nats a dimension) are no better than those without a model"
             f" ({min(beaten):.2f}): more updates, or a z with less noise in it (vae.beta, vae.free_bits)"
         )
-    for name, values in known.items():
-        seen = [row.horizon for row, value in zip(ahead.rows, values, strict=True) if value >= READABLE]
-        if max(seen, default=0) < columns["horizon"][-1]:
-            print(f"mdnrnn: after {max(seen, default=0)} steps without looking M has lost {name}")
+    return gates | check_open_loop(report, ahead, probed(store.spec.get("truth", ())))
+
+
+def check_open_loop(report: Live, ahead: OpenLoop, known: Mapping[int, str]) -> dict[str, float | None]:
+    """Report the error by steps ahead, say which of the known values are lost when, and return the gates among them."""
+    columns = {name: [getattr(row, name) for row in ahead.rows] for name in ("horizon", "error", "constant_error")}
+    open_loop_error(report.images / "open_loop.png", *columns.values())
+    explained = {name: [float(row.r_squared[i]) for row in ahead.rows] for i, name in known.items()}
+    report.table("open_loop", columns | {f"r_squared_{name}": values for name, values in explained.items()})
+    gates = {}
+    for name, values in explained.items():
+        by_horizon = dict(zip(columns["horizon"], values, strict=True))
+        lasts = max((horizon for horizon, value in by_horizon.items() if value >= READABLE), default=0)
+        if lasts < max(by_horizon):
+            print(f"mdnrnn: after {lasts} steps without looking M has lost {name}")
+        told = {f"r_squared_{name}_{horizon}": by_horizon[horizon] for horizon in TOLD if horizon in by_horizon}
+        gates |= {name: value if np.isfinite(value) else None for name, value in told.items()}
     return gates
 
 

@@ -15,7 +15,7 @@ from worldmodels.vision.config import VAEConfig
 from worldmodels.vision.encode import encode_observations
 from worldmodels.vision.files import load_vision, save_vision
 from worldmodels.vision.normaliser import fit_normaliser
-from worldmodels.vision.probe import fit_probe, r_squared
+from worldmodels.vision.probe import fit_probe, probed, r_squared
 
 if TYPE_CHECKING:
     from worldmodels.vision.vae import VAE
@@ -67,7 +67,7 @@ def check(report: Live, vae: "VAE", store: EpisodeStore, seed: int) -> None:
         parts.append([np.concatenate(part) for part in zip(*read, strict=True)])
     (mu, truth), (mu_unseen, truth_unseen) = parts
     explained = r_squared(truth_unseen, fit_probe(mu, truth).read(mu_unseen))
-    known = dict(zip(store.spec.truth, explained.tolist(), strict=True))
+    known = {name: float(explained[column]) for column, name in probed(store.spec.truth).items()}
     report.summary({"r_squared": {name: value for name, value in known.items() if np.isfinite(value)}})
     for name, value in known.items():
         if value < READABLE:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from worldmodels.vision.probe import fit_probe, r_squared
+from worldmodels.vision.probe import fit_probe, probed, r_squared
 
 
 @pytest.fixture
@@ -42,3 +42,7 @@ def test_r_squared_of_the_mean_is_none_and_of_worse_is_negative():
     truth = np.array([[0.0], [2.0]])
     assert r_squared(truth, np.array([[1.0], [1.0]])) == 0
     assert r_squared(truth, np.array([[2.0], [0.0]])) == -3
+
+
+def test_no_gate_asks_for_what_cannot_be_seen():
+    assert probed(("ball", "_lives", "paddle")) == {0: "ball", 2: "paddle"}

@@ -1,5 +1,6 @@
 """How well what is known of the world can be read from z: the gate of V, and M's error in units that mean something."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,11 @@ class LinearProbe:
     def read(self, z: NDArray) -> NDArray[np.float64]:
         """The values (…, G) read from z (…, Z)."""
         return z @ self.weight + self.bias
+
+
+def probed(names: Sequence[str]) -> dict[int, str]:
+    """The columns of ``truth`` that gates ask for, and their names: those that do not begin with an underscore."""
+    return {column: name for column, name in enumerate(names) if not name.startswith("_")}
 
 
 def fit_probe(z: NDArray, truth: NDArray) -> LinearProbe:

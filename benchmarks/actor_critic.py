@@ -21,7 +21,7 @@ from worldmodels.common.params import UserError, load_section
 from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.common.seeding import Role, torch_init, torch_rng
 from worldmodels.control.agent import Agent
-from worldmodels.control.controller import Controller, composed
+from worldmodels.control.controller import Controller, FeatureScale
 from worldmodels.control.fitness import DreamFitness, RealFitness
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
@@ -71,9 +71,7 @@ class ActorCritic:
 
     def __post_init__(self) -> None:
         self.generator = torch_rng(self.seed, "actor-critic")
-        start, _ = self.dream.draw(4 * DREAMS, self.generator)
-        features = self.dream.features(self.dream.reset(start))[0]
-        self.mean, self.std = features.mean(0), features.std(0) + 1e-6
+        self.mean, self.std = self.dream.feature_statistics(4 * DREAMS, self.generator)
         self.solution = torch.zeros(1, self.controller.num_params, requires_grad=True)
         if self.controller.hidden_dim:
             self.solution.data.normal_(0, self.controller.feature_dim**-0.5, generator=self.generator)
@@ -138,11 +136,9 @@ class ActorCritic:
 
     def as_controller(self) -> NDArray[np.float32]:
         """(1, N): C that acts on plain features as the actor's largest output says."""
-        inputs, outputs = self.controller.layers[0]
-        first, row = (inputs + 1) * outputs, self.solution.detach().numpy()
-        gain = (1 / self.std).numpy()
-        moved = composed(row[:, :first], outputs, gain, -self.mean.numpy() * gain)
-        return np.concatenate([moved, row[:, first:]], axis=1)
+        return FeatureScale(self.mean.numpy(), self.std.numpy()).to_plain(
+            self.controller, self.solution.detach().numpy()
+        )
 
     def _features(self, state: DreamState) -> Tensor:
         return (self.dream.features(state)[0] - self.mean) / self.std

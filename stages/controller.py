@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from stages.common.job import Job, run_stage
 from stages.common.live import Live, live
 from worldmodels.common.params import load_section
-from worldmodels.common.seeding import Role
+from worldmodels.common.seeding import Role, torch_rng
 from worldmodels.control.agent import Agent
 from worldmodels.control.config import ControllerConfig
-from worldmodels.control.controller import Controller, TrainedController
+from worldmodels.control.controller import Controller, FeatureScale, TrainedController
 from worldmodels.control.dream_check import DreamCheck, dream_check
 from worldmodels.control.fitness import DreamFitness, RealFitness
 from worldmodels.control.panel import ENDS, Panel, ends, panel_of
@@ -27,6 +27,7 @@ from worldmodels.vision.base import Vision
 from worldmodels.vision.normaliser import StateNormaliser
 
 PANEL_ROLLOUTS = 64
+SCALED_BY = 2048  # recorded states
 RANKS = 0.7  # the least rank correlation of a dream that tells the panel's controllers apart
 
 
@@ -71,6 +72,12 @@ def previous_controller(before: Round, vision: Vision) -> TrainedController | No
     return before.controller
 
 
+def feature_scale(dream: Dream, job: Job) -> FeatureScale:
+    """Mean and spread of C's features at recorded states."""
+    generator = torch_rng(job.run.seed, job.round.name, "feature-scale")
+    return FeatureScale(*(x.cpu().numpy() for x in dream.feature_statistics(SCALED_BY, generator)))
+
+
 def main(job: Job) -> None:
     """Evolve C, starting from the previous round's controller."""
     env = load_section("env", EnvConfig)
@@ -102,6 +109,8 @@ def main(job: Job) -> None:
         env=env, agent=agent, runtime=job.runtime, seed=job.run.seed, episodes_per_task=config.episodes_per_task
     )
     panel, vision = panel_of(env), here.vae
+    recorded = Dream(memory, Starts(here.latents, "any", dreaming.warmup), dreaming, config.features)
+    scale = feature_scale(recorded, job) if config.standardise else None
     with live(job) as report:
         linear = replace(in_dream, controller=replace(controller, hidden_dim=0))  # as the panel's controllers are
         panel_check = check_panel(panel, vision, linear) if panel and isinstance(vision, StateNormaliser) else None
@@ -112,6 +121,7 @@ def main(job: Job) -> None:
             seed=job.run.seed,
             stream=(job.round.name,),
             previous=previous_controller(before, vision),
+            scale=scale,
             scratch=scratch,
             log=report.log,
         )

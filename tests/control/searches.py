@@ -65,7 +65,15 @@ class ToldHill(Hill):
 
 
 def search(
-    root: Path, config: ControllerConfig = SMALL, *, hill=None, real=None, log=None, previous=None, stream=("r1",)
+    root: Path,
+    config: ControllerConfig = SMALL,
+    *,
+    hill=None,
+    real=None,
+    log=None,
+    previous=None,
+    scale=None,
+    stream=("r1",),
 ) -> TrainedController:
     """Run a resumable search on a hill, which is also reality unless ``real`` is, and write its result to ``root``."""
     hill = hill or Hill()
@@ -76,6 +84,7 @@ def search(
         seed=3,
         stream=stream,
         previous=previous,
+        scale=scale,
         scratch=Scratch(root / "scratch", "controller", "0" * 16),
         log=log or (lambda step, metrics: None),
     )

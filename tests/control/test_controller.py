@@ -4,7 +4,7 @@ import torch
 
 from worldmodels.common.checkpoint import CheckpointError, save
 from worldmodels.control.config import ControllerConfig
-from worldmodels.control.controller import Controller, TrainedController, load_controller
+from worldmodels.control.controller import Controller, FeatureScale, TrainedController, load_controller
 from worldmodels.vision.normaliser import StateNormaliser
 
 Z, D, A = 3, 4, 2
@@ -104,6 +104,18 @@ def test_composed_it_acts_on_other_features_as_before(features, hidden_dim):
     again = np.concatenate([moved.best[None], moved.samples, moved.lineage])
     np.testing.assert_allclose(act(again, after), act(rows, before), atol=1e-5)
     assert trained(controller, lineage=rows[:0]).composed(*after.map_to(before)).lineage.shape == rows[:0].shape
+
+
+@pytest.mark.parametrize("hidden_dim", [0, 4])
+def test_in_plain_features_it_does_as_in_scaled_ones(hidden_dim):
+    rng = np.random.default_rng(0)
+    controller = build("zh", "box", hidden_dim)
+    scale = FeatureScale(rng.normal(size=controller.feature_dim), rng.uniform(0.1, 3, controller.feature_dim))
+    rows = rng.standard_normal((3, controller.num_params), np.float32)
+    plain, features = scale.to_plain(controller, rows), rng.standard_normal((3, 5, controller.feature_dim), np.float32)
+    scaled = ((features - scale.mean) / scale.std).astype(np.float32)
+    np.testing.assert_allclose(controller.act(plain, features), controller.act(rows, scaled), atol=1e-4)
+    np.testing.assert_allclose(scale.from_plain(controller, plain), rows, atol=1e-4)
 
 
 def test_something_else_is_not_a_controller(tmp_path):

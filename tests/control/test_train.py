@@ -14,7 +14,7 @@ from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.common.seeding import Role, env_seeds
 from worldmodels.control.agent import Agent
 from worldmodels.control.config import ControllerConfig
-from worldmodels.control.controller import Controller, TrainedController, load_controller
+from worldmodels.control.controller import Controller, FeatureScale, TrainedController, load_controller
 from worldmodels.control.evaluate import evaluate_policy
 from worldmodels.control.fitness import RealFitness
 from worldmodels.control.train import train_controller
@@ -177,6 +177,16 @@ def test_it_starts_at_the_previous_controller_and_has_to_beat_it(tmp_path):
     assert np.array_equal(found.best, previous.best) and not np.array_equal(found.samples, previous.samples)
     assert found.validation_return == 8.0
     np.testing.assert_allclose(hill.asked(Role.FITNESS)[0][1], np.tile(TOP * 0.9, (8, 1)), atol=0.01)
+
+
+def test_in_other_units_it_finds_the_same_and_starts_at_the_same(tmp_path):
+    scale = FeatureScale(np.array([3.0, -2.0]), np.array([0.5, 4.0]))
+    config = changed(generations=60, sigma0=1.0)
+    np.testing.assert_allclose(search(tmp_path / "far", config, scale=scale).best, TOP, atol=0.1)
+    hill, previous = Hill(), previous_controller()
+    search(tmp_path / "near", changed(warm_sigma0=1e-4), hill=hill, previous=previous, scale=scale)
+    _, first, _ = hill.asked(Role.FITNESS)[0]
+    np.testing.assert_allclose(first, np.tile(previous.best, (len(first), 1)), atol=1e-2)
 
 
 def test_a_search_from_zero_competes_with_the_one_from_the_previous_controller(tmp_path):

@@ -14,6 +14,9 @@ class ControllerConfig:
     Attributes:
         features: inputs of C: ``zh`` is z and M's hidden state h, ``z`` is z alone.
         hidden_dim: units of C's hidden layer of tanh; 0: C is linear, as in the paper.
+        standardise: search for C as a function of features that have zero mean and unit spread over recorded states (h
+            after ``dream.warmup`` recorded steps); what is stored acts on plain features. A normaliser's z is already
+            so, a VAE's z and h are not.
         fitness: where candidates are scored: ``dream``, ``real``, or ``both``: first in the dream, then, from the best
             found there, in the real environment.
         popsize: candidates per generation.
@@ -35,6 +38,7 @@ class ControllerConfig:
 
     features: Literal["z", "zh"] = "zh"
     hidden_dim: Natural = 0
+    standardise: bool = False
     fitness: Literal["dream", "real", "both"] = "dream"
     popsize: Count = 64
     sigma0: Positive = 0.1

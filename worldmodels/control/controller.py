@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,30 @@ class Controller:
             start = end
         return output.mT
 
+    def composed(
+        self, solutions: NDArray[np.floating], gain: NDArray[np.floating], offset: NDArray[np.floating]
+    ) -> NDArray[np.float32]:
+        """Controllers (P, N) on f that do as ``solutions`` (P, N) on gain · f + offset (the function ``composed``)."""
+        inputs, outputs = self.layers[0]
+        first = (inputs + 1) * outputs
+        moved = composed(solutions[:, :first], outputs, gain, offset)
+        return np.concatenate([moved, solutions[:, first:].astype(np.float32)], axis=1)
+
+
+class FeatureScale(NamedTuple):
+    """Mean and spread of C's features, (F,) each, where it is to act."""
+
+    mean: NDArray[np.floating]
+    std: NDArray[np.floating]
+
+    def to_plain(self, controller: Controller, solutions: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Controllers of plain features that do as ``solutions`` (P, N) on (f - mean) / std."""
+        return controller.composed(solutions, 1 / self.std, -self.mean / self.std)
+
+    def from_plain(self, controller: Controller, solutions: NDArray[np.floating]) -> NDArray[np.float32]:
+        """The inverse of ``to_plain``."""
+        return controller.composed(solutions, self.std, self.mean)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedController:
@@ -141,14 +165,11 @@ class TrainedController:
         return cls(controller=Controller(**about["controller"]), **arrays, **values)
 
     def composed(self, gain: NDArray[np.floating], offset: NDArray[np.floating]) -> "TrainedController":
-        """All controllers on f that do as these on gain · f + offset (the function ``composed``)."""
-        inputs, outputs = self.controller.layers[0]
-        first = (inputs + 1) * outputs
-
-        def moved(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-            return np.concatenate([composed(rows[:, :first], outputs, gain, offset), rows[:, first:]], axis=1)
-
-        return replace(self, best=moved(self.best[None])[0], samples=moved(self.samples), lineage=moved(self.lineage))
+        """All controllers on f that do as these on gain · f + offset."""
+        best, samples, lineage = (
+            self.controller.composed(rows, gain, offset) for rows in (self.best[None], self.samples, self.lineage)
+        )
+        return replace(self, best=best[0], samples=samples, lineage=lineage)
 
 
 def composed(

@@ -15,7 +15,7 @@ from worldmodels.common.progress import progress_bar
 from worldmodels.common.seeding import Role, numpy_rng
 from worldmodels.control.cmaes import CMAES
 from worldmodels.control.config import ControllerConfig
-from worldmodels.control.controller import Controller, TrainedController
+from worldmodels.control.controller import Controller, FeatureScale, TrainedController
 from worldmodels.control.fitness import Fitness, Scores
 from worldmodels.control.search import Candidate, Place, Search, SearchState, plan
 from worldmodels.training import Checkpointer, Log, Metrics, TrainingError
@@ -32,6 +32,7 @@ def train_controller(
     seed: int,
     stream: Sequence[str | int] = (),
     previous: TrainedController | None = None,
+    scale: FeatureScale | None = None,
     scratch: Scratch,
     log: Log,
 ) -> TrainedController:
@@ -41,6 +42,7 @@ def train_controller(
         fitness: the fitness functions by place; those that ``config`` names.
         seed: the run's; ``stream`` names the round.
         previous: the previous round's controller: the start of the search and a competitor in the selection.
+        scale: search for C as a function of features in these units; the result is one of plain features.
         log: takes (generations completed, metrics): ``fitness_mean``, ``_std`` and ``_best`` over the candidates,
             ``length_mean``, ``sigma``, ``non_finite``, ``env_steps``; ``validation_mean`` and ``validation_best`` when
             a mean was validated, ``final_mean`` at the end.
@@ -53,7 +55,7 @@ def train_controller(
             f"controller: the previous round's is {previous.controller}, this one {controller};"
             " they have to be alike in all rounds"
         )
-    return _Run(controller, config, fitness, seed, tuple(stream), previous, Checkpointer(scratch, log)).run()
+    return _Run(controller, config, fitness, seed, tuple(stream), previous, scale, Checkpointer(scratch, log)).run()
 
 
 class _Run:
@@ -65,10 +67,12 @@ class _Run:
         seed: int,
         stream: tuple[str | int, ...],
         previous: TrainedController | None,
+        scale: FeatureScale | None,
         checkpointer: Checkpointer,
     ) -> None:
         self.controller, self.config, self.fitness = controller, config, fitness
-        self.seed, self.stream, self.previous, self.checkpointer = seed, stream, previous, checkpointer
+        self.seed, self.stream, self.previous, self.scale = seed, stream, previous, scale
+        self.checkpointer = checkpointer
         self.searches = plan(config, warm=previous is not None)
         self.generations = sum(search.generations for search in self.searches)
         self.state = SearchState(**(checkpointer.restore() or {}))
@@ -84,18 +88,19 @@ class _Run:
     def _generation(self, search: Search) -> None:
         state = self.state
         cmaes = state.cmaes = state.cmaes or self._begin(search)
-        solutions = cmaes.ask()  # (P, N)
+        found = cmaes.ask()  # (P, N)
+        solutions = self._plain(found)
         scores = self.fitness[search.place](
             solutions, self.config.rollouts, Role.FITNESS, *self.stream, state.search, state.generation
         )
         state.env_steps += scores.env_steps
-        non_finite = cmaes.tell(solutions, scores.returns.mean(axis=1))
+        non_finite = cmaes.tell(found, scores.returns.mean(axis=1))
         if state.step % -(-self.generations // MAX_SAMPLES) == 0:
             state.samples.append(solutions[0])
         state.generation, state.step = state.generation + 1, state.step + 1
         metrics = _summary(scores) | {"sigma": cmaes.sigma, "non_finite": float(non_finite)}
         if state.generation % self.config.validation_every == 0 or state.generation == search.generations:
-            metrics |= self._validate(search.place, cmaes.mean)
+            metrics |= self._validate(search.place, self._plain(cmaes.mean[None])[0])
         self._record(metrics)
         if state.generation == search.generations:
             state.search, state.generation, state.cmaes = state.search + 1, 0, None
@@ -104,11 +109,12 @@ class _Run:
     def _begin(self, search: Search) -> CMAES:
         start = np.zeros(self.controller.num_params)
         if search.start == "previous" and self.previous is not None:
-            start = self.previous.best.astype(np.float64)
+            start = self._scaled(self.previous.best)
         elif search.start == "best":
-            start = _best(self.state.finalists).solution
+            best = _best(self.state.finalists).solution
             self.state.finalists = []  # returns of another place do not compare
-            self._record(self._validate(search.place, start))
+            self._record(self._validate(search.place, best))
+            start = self._scaled(best)
         return CMAES(
             start,
             self.config.sigma0 if search.start == "zero" else self.config.warm_sigma0,
@@ -117,17 +123,26 @@ class _Run:
             diagonal=self.controller.num_params > DIAGONAL_ABOVE,
         )
 
-    def _validate(self, place: Place, mean: NDArray[np.float64]) -> Metrics:
+    def _plain(self, found: NDArray[np.float64]) -> NDArray[np.floating]:
+        """Controllers (P, N) of plain features, of those in which CMA-ES searches."""
+        return found if self.scale is None else self.scale.to_plain(self.controller, found)
+
+    def _scaled(self, solution: NDArray[np.floating]) -> NDArray[np.float64]:
+        """One controller (N,) in the space that CMA-ES searches."""
+        row = solution[None] if self.scale is None else self.scale.from_plain(self.controller, solution[None])
+        return row[0].astype(np.float64)
+
+    def _validate(self, place: Place, mean: NDArray[np.floating]) -> Metrics:
         """Validate the search's mean; keep it if it is among the best so far."""
         state, rollouts = self.state, self.config.validation_rollouts
         scores = self._score(place, mean[None], rollouts, "search", state.search, state.generation)
         value = _worth(scores)[0]
         # stable sort: of equal returns the earlier stays first
-        pool = sorted([*state.pool, Candidate(value, mean)], key=lambda candidate: -candidate.value)
+        pool = sorted([*state.pool, Candidate(value, mean.astype(np.float64))], key=lambda candidate: -candidate.value)
         state.pool = pool[: self.config.finalists]
         return {"validation_mean": value, "validation_best": state.pool[0].value}
 
-    def _score(self, place: Place, solutions: NDArray[np.float64], rollouts: int, *path: str | int) -> Scores:
+    def _score(self, place: Place, solutions: NDArray[np.floating], rollouts: int, *path: str | int) -> Scores:
         scores = self.fitness[place](solutions, rollouts, Role.VALIDATE, *self.stream, *path)
         self.state.env_steps += scores.env_steps
         return scores

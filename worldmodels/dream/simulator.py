@@ -68,6 +68,13 @@ class Dream:
             rnn = RNNState(*(x * known[:, t, None] for x in rnn))
         return DreamStart(z[:, -1], rnn)
 
+    def feature_statistics(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (F,) of the controller's inputs at ``count`` starts; 1 where they do not vary."""
+        start, _ = self.draw(count, generator)
+        features = self.features(self.reset(start))[0]
+        std, mean = torch.std_mean(features, 0)
+        return mean, torch.where(std > 0, std, 1.0)
+
     def reset(self, start: DreamStart, rollout: Tensor | None = None) -> DreamState:
         """The first state of dreams (E, B), one row of E for each member.
 

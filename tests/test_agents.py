@@ -16,7 +16,7 @@ from worldmodels.control.evaluate import evaluate_policy
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.manifest import write_manifest
 from worldmodels.environment.rollout import rollout
-from worldmodels.evaluate import evaluate
+from worldmodels.evaluate import evaluate, main
 from worldmodels.memory.files import save_memory
 from worldmodels.round import Round
 from worldmodels.vision.files import save_vision
@@ -62,6 +62,18 @@ def test_its_score_is_of_the_seeds_asked_for(tmp_path):
     expected = evaluate_policy(agent.env, agent.policy, [12345, 12346, 12347, 12348], RuntimeConfig(workers=1))
     assert (metrics["return_mean"], metrics["episodes"]) == (expected.returns.mean(), 4)
     assert (metrics["dream_return_mean"], metrics["env_steps"]) == (2.0, 3)
+
+
+def test_it_is_scored_in_an_environment_with_other_arguments(monkeypatch, capsys):
+    pong = Path(__file__).parents[1] / "agents" / "pong"
+    monkeypatch.setattr("worldmodels.evaluate.evaluate", lambda agent, **_: agent.env.kwargs)
+    monkeypatch.setattr("sys.argv", ["evaluate", str(pong), "--kwarg", "repeat_action_probability=0"])
+    main()
+    assert json.loads(capsys.readouterr().out) == {**load_agent(pong).env.kwargs, "repeat_action_probability": 0}
+    monkeypatch.setattr("sys.argv", ["evaluate", str(pong), "--kwarg", "sticky=maybe"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "sticky=maybe: expected NAME=VALUE" in capsys.readouterr().err
 
 
 @pytest.mark.slow

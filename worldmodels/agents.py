@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,11 @@ def save_agent(folder: Path, source: Round, env: EnvConfig, spec: EnvSpec, recor
     partial.rename(folder)
 
 
-def load_agent(folder: str | Path) -> TrainedAgent:
+def load_agent(folder: str | Path, **kwargs: Any) -> TrainedAgent:
     """The agent that ``save_agent`` packed, on the CPU.
+
+    Args:
+        kwargs: of ``gymnasium.make``, where they are to be other than the agent was scored with.
 
     Raises:
         AgentError: there is none, or it has another format.
@@ -104,7 +107,8 @@ def load_agent(folder: str | Path) -> TrainedAgent:
 
         memory = unpack_memory(_part(arrays, "mdnrnn"), about["mdnrnn"])
     policy = Agent(spec, vision, memory, controller, arrays["controller.best"][None], name=folder.name)
-    return TrainedAgent(policy, EnvConfig(**about["env"]), spec, about)
+    env = EnvConfig(**about["env"])
+    return TrainedAgent(policy, replace(env, kwargs=env.kwargs | kwargs), spec, about)
 
 
 def _read_about(path: Path) -> dict[str, Any]:

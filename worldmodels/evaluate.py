@@ -38,10 +38,18 @@ def main() -> None:
     parser.add_argument("--episodes", type=_count, default=100, help="episodes to play (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first episode; the others follow (default: 0)")
     parser.add_argument("--workers", type=int, default=0, help="processes; 0: one per core (default)")
+    parser.add_argument(
+        "--kwarg",
+        type=_kwarg,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an argument of gymnasium.make other than in training, such as repeat_action_probability=0; repeatable",
+    )
     parser.add_argument("--video", type=Path, metavar="FILE", help="an mp4 of the first episode")
     arguments = parser.parse_args()
     with one_line_errors():
-        agent = load_agent(arguments.agent)
+        agent = load_agent(arguments.agent, **dict(arguments.kwarg))
         options = {"episodes": arguments.episodes, "seed": arguments.seed, "workers": arguments.workers}
         print(json.dumps(evaluate(agent, **options)))
         if arguments.video:
@@ -54,6 +62,14 @@ def _count(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{value}: expected at least 1")
     return value
+
+
+def _kwarg(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        raise argparse.ArgumentTypeError(f"{text}: expected NAME=VALUE, the value as in JSON: 0.25, true") from None
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ class EnvConfig:
         truth: what is known beside the observation, by name: a number is a byte of an Atari game's memory, a text a key
             of the environment's ``info``; of several, the first is known only while the second is not 0 and, if a
             third is given, below this number (Breakout's ball falls on, unseen). Recorded with each observation, to
-            measure models with; V, M and C never see it. No gate asks for a value whose name begins with an underscore:
-            it cannot be seen in what is kept of a frame.
+            measure models with; V, M and C never see it, but M's episodes can end where lives are lost
+            (``encode.lives``). No gate asks for a value whose name begins with an underscore: it cannot be seen in what
+            is kept of a frame.
         solved_return: mean return that counts as solved; None is the environment's own ``reward_threshold``.
     """
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from worldmodels.common.errors import one_line_errors
 from worldmodels.common.params import UserError, load_section
 from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.common.seeding import Role, torch_init, torch_rng
@@ -144,12 +145,13 @@ class ActorCritic:
         return (self.dream.features(state)[0] - self.mean) / self.std
 
 
+@one_line_errors()
 def main() -> None:
     """Train the actor, and print its returns beside those of the round's C, in the dream and in reality."""
     parser = argparse.ArgumentParser(prog="benchmarks.actor_critic", description=__doc__)
     parser.add_argument("round", help="r1, r2, …")
     parser.add_argument("--iterations", type=int, default=200, help=f"of {DREAMS} dreams each")
-    parser.add_argument("--episodes", type=int, default=20, help="real ones of each, on validation seeds")
+    parser.add_argument("--episodes", type=int, default=20, help="real ones of each, on none of the held-out seeds")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     here, dreaming = Round(given.round), load_section("dream", DreamConfig)

@@ -21,6 +21,7 @@ from worldmodels.dream.simulator import Dream
 from worldmodels.dream.starts import Starts
 from worldmodels.environment.config import EnvConfig
 from worldmodels.memory.files import load_memory
+from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.report.figures import dream_against_real
 from worldmodels.round import Round
 from worldmodels.vision.base import Vision
@@ -72,8 +73,11 @@ def previous_controller(before: Round, vision: Vision) -> TrainedController | No
     return before.controller
 
 
-def feature_scale(dream: Dream, job: Job) -> FeatureScale:
-    """Mean and spread of C's features at recorded states."""
+def feature_scale(
+    job: Job, here: Round, memory: MDNRNN, config: ControllerConfig, dreaming: DreamConfig
+) -> FeatureScale:
+    """Mean and spread of C's features at recorded states, wherever dreams start."""
+    dream = Dream(memory, Starts(here.latents, "any", dreaming.warmup), dreaming, config.features)
     generator = torch_rng(job.run.seed, job.round.name, "feature-scale")
     return FeatureScale(*(x.cpu().numpy() for x in dream.feature_statistics(SCALED_BY, generator)))
 
@@ -109,8 +113,7 @@ def main(job: Job) -> None:
         env=env, agent=agent, runtime=job.runtime, seed=job.run.seed, episodes_per_task=config.episodes_per_task
     )
     panel, vision = panel_of(env), here.vae
-    recorded = Dream(memory, Starts(here.latents, "any", dreaming.warmup), dreaming, config.features)
-    scale = feature_scale(recorded, job) if config.standardise else None
+    scale = feature_scale(job, here, memory, config, dreaming) if config.standardise else None
     with live(job) as report:
         linear = replace(in_dream, controller=replace(controller, hidden_dim=0))  # as the panel's controllers are
         panel_check = check_panel(panel, vision, linear) if panel and isinstance(vision, StateNormaliser) else None

@@ -149,6 +149,12 @@ def test_what_is_known_is_recorded_beside_each_observation():
     assert play(id="tests.environments:Lives-v0").truth is None
 
 
+@pytest.mark.parametrize("source", [[1], [1, 2, "lives"], [1, 2, 3, 4]])
+def test_a_source_has_at_most_a_condition_and_its_limit(source):
+    with pytest.raises(ValueError, match=r"truth\.x = .*: expected a source, a pair of sources, or such a pair and a"):
+        EnvConfig(truth={"x": source})
+
+
 def test_bytes_of_a_game_s_memory():
     config = EnvConfig(id="ALE/Pong-v5", truth={"opponent": 50, "own": 51})
     env = make_env(config)

@@ -1,12 +1,13 @@
 """Tests that the fast CarRacing is bit-identical to the stock one."""
 
+import math
 import pickle
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
+from gymnasium.envs.box2d.car_racing import PLAYFIELD, TRACK_WIDTH, CarRacing
 
 from tests.environment.drives import STOCK_LIMITS, drive, limits, tour
 from worldmodels.environment.carracing import FastCarRacing
@@ -26,9 +27,12 @@ def pair(seed: int, **kwargs: Any) -> tuple[CarRacing, FastCarRacing]:
     return stock, fast
 
 
-def step_both(stock: CarRacing, fast: CarRacing, action: np.ndarray) -> np.ndarray:
-    ours, theirs = fast.step(action), stock.step(action)
-    assert ours[1:] == theirs[1:]
+def step_both(
+    stock: CarRacing, fast: CarRacing, action: np.ndarray, ours_action: np.ndarray | None = None
+) -> np.ndarray:
+    *ours, told = fast.step(action if ours_action is None else ours_action)
+    *theirs, stock_told = stock.step(action)
+    assert ours[1:] == theirs[1:] and told.items() >= stock_told.items()
     return assert_same(ours[0], theirs[0])
 
 
@@ -96,6 +100,42 @@ def test_colours_drawn_at_random_and_a_second_episode_are_the_same() -> None:
         assert_same(fast.reset()[0], stock.reset()[0])
 
 
+def test_it_tells_where_the_car_is_on_the_road() -> None:
+    env = FastCarRacing()
+    _, start = env.reset(seed=6)
+    assert start == pytest.approx({"offset": 0, "heading": 0, "turn": start["turn"], "speed": 0}, abs=0.1)
+    assert env.car is not None
+    told = {}
+    for tile in range(len(env.track)):
+        _, direction, x, y = env.track[tile]
+        for right in (-1.5, 0.5):  # of the middle, in halves of the road's width: on the grass, and on the road
+            move(env, x + right * TRACK_WIDTH * math.cos(direction), y + right * TRACK_WIDTH * math.sin(direction))
+            env.car.hull.angle = direction + 0.3
+            told[tile, right] = env._place()
+    offsets, headings, turns = (
+        np.array([place[name] for place in told.values()]) for name in ("offset", "heading", "turn")
+    )
+    usual = np.median(offsets.reshape(-1, 2), 0)  # in a bend another tile can be nearer
+    assert usual == pytest.approx([-1.5, 0.5], abs=0.05)
+    assert np.median(np.abs(headings - 0.3)) < 0.05 and np.abs(headings).max() <= math.pi
+    assert np.abs(turns).max() > 0.5  # the track has bends
+    env.car.hull.linearVelocity = (3.0, 4.0)
+    assert env._place()["speed"] == pytest.approx(5)
+
+
+def test_one_pedal_is_gas_above_zero_and_brake_below() -> None:
+    stock, fast = CarRacing(), FastCarRacing(pedal=True)
+    for env in (stock, fast):
+        env.reset(seed=7)
+    for steering, pedal in [(0.1, 0.8), (-0.2, 0.3), (0.0, 0.0), (0.3, -0.6)] * 5:
+        step_both(
+            stock, fast, np.array([steering, max(pedal, 0), max(-pedal, 0)], np.float32), np.array([steering, pedal])
+        )
+    assert fast.action_space == gym.spaces.Box(-1, 1, (2,), np.float32)
+    with pytest.raises(ValueError, match="pedal"):
+        FastCarRacing(continuous=False, pedal=True)
+
+
 def test_it_is_registered_with_the_stock_limits() -> None:
     env = gym.make(FAST_ID)
     assert isinstance(env.unwrapped, FastCarRacing)
@@ -105,3 +145,5 @@ def test_it_is_registered_with_the_stock_limits() -> None:
 def test_it_can_be_handed_to_a_worker() -> None:
     copy = pickle.loads(pickle.dumps(FastCarRacing(continuous=False)))
     assert isinstance(copy, FastCarRacing) and copy.action_space == gym.spaces.Discrete(5)
+    pedal = pickle.loads(pickle.dumps(FastCarRacing(pedal=True)))
+    assert pedal.action_space.shape == (2,)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from worldmodels.common.checkpoint import Scratch, digest, file_digest
 from worldmodels.common.errors import one_line_errors
+from worldmodels.common.orphans import ancestor, end_with
 from worldmodels.common.params import Count, Natural, UserError, load_section, read_params, settings
 from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.files import RoundFiles
@@ -87,6 +88,8 @@ def run_stage(stage: str, main: Callable[[Job], None]) -> None:
     parser.add_argument("round", nargs="?", default="")
     parser.add_argument("previous", nargs="?", default="")
     arguments = parser.parse_args()
+    if (pid := ancestor("dvc")) is not None:
+        end_with(pid)
     gc.freeze()  # imported objects live until exit; exclude them from collection
     gc.enable()
     with one_line_errors():

@@ -1,5 +1,6 @@
 """Error handling of programs: one line for a user error, a traceback for any other, and no output after it."""
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -13,8 +14,12 @@ def one_line_errors() -> Iterator[None]:
     """Exit with code 1 on an error and 130 on Ctrl-C, with the reason on stderr."""
     try:
         yield
+        sys.stdout.flush()
     except UserError as error:
         _end(f"error: {error}", 1)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would raise again
+        sys.exit(141)
     except KeyboardInterrupt:
         _end("interrupted; the same command goes on from the last checkpoint", 130)
     except Exception:

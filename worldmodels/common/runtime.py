@@ -14,6 +14,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from worldmodels.common import cluster
 from worldmodels.common.errors import silence_destructors
+from worldmodels.common.orphans import end_with
 from worldmodels.common.params import Natural, ParamError, Positive, UserError, settings
 from worldmodels.common.progress import progress_bar
 
@@ -102,7 +103,7 @@ def run_tasks(
     """
     if not tasks:
         return
-    call = partial(_run_task, function)
+    call = partial(_run_task, function, None if runtime.backend == "ray" else os.getpid())
     if runtime.backend == "ray":
         results = cluster.run(call, tasks, workers=runtime.workers, timeout=runtime.task_timeout)
     else:
@@ -135,7 +136,9 @@ def _on_this_machine(function: Callable[[T], R], tasks: Sequence[T], runtime: Ru
         raise
 
 
-def _run_task(function: Callable[[T], R], task: T) -> R:
+def _run_task(function: Callable[[T], R], owner: int | None, task: T) -> R:
+    if owner not in (None, os.getpid()):
+        end_with(owner)
     try:
         with _single_thread():
             return function(task)

@@ -7,7 +7,7 @@ import torch
 
 from stages.common.job import Job, run_stage
 from stages.common.live import Live, live
-from worldmodels.common.params import ParamError, load_section
+from worldmodels.common.params import ParamError, UserError, load_section
 from worldmodels.common.seeding import Role, env_seeds, torch_rng
 from worldmodels.control.agent import Agent
 from worldmodels.control.config import EvaluateConfig
@@ -79,13 +79,16 @@ def film(
     dream: Dream,
     seeds: list[int],
 ) -> None:
-    """Record the agent's first held-out episodes, and the first of them again next to its dream."""
+    """Record the agent's first held-out episodes, and the first of them again next to its dream, if it can be drawn."""
     VIDEOS.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds[: config.videos]):
-        film_agent(VIDEOS / f"agent-{number}.mp4", scored, agent, seed)
-    if config.videos:
-        trained, path = last.controller, VIDEOS / "dream.mp4"
-        film_dream(path, scored, spec, agent, last.vae, dream, trained.controller, trained.best, seeds[0])
+    try:
+        for number, seed in enumerate(seeds[: config.videos]):
+            film_agent(VIDEOS / f"agent-{number}.mp4", scored, agent, seed)
+        if config.videos:
+            trained, path = last.controller, VIDEOS / "dream.mp4"
+            film_dream(path, scored, spec, agent, last.vae, dream, trained.controller, trained.best, seeds[0])
+    except UserError as error:  # the score stands without films
+        print(f"evaluate: no film: {error}")
 
 
 def main(job: Job) -> None:

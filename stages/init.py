@@ -11,7 +11,7 @@ from worldmodels.control.evaluate import scoring_spec
 from worldmodels.dream.config import DreamConfig
 from worldmodels.environment.collect import collect
 from worldmodels.environment.config import CollectConfig, EnvConfig
-from worldmodels.environment.contract import spec_of
+from worldmodels.environment.contract import rehearse, spec_of
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.vision.config import EncodeConfig, VAEConfig
 
@@ -106,6 +106,8 @@ def main(job: Job) -> None:
     assert isinstance(collecting, CollectConfig)
     assert isinstance(scoring, EvaluateConfig)
     scoring_spec(env, scoring, spec_of(env))
+    for note in rehearse(env, films=scoring.videos > 0):
+        print(f"init: {env.id}: {note}")
     scratch = Scratch(job.root / ".scratch", "init", "")
     collect(env, collecting, [], [], runtime=job.runtime, folder=job.round.episodes, previous=None, scratch=scratch)
     scratch.clear()

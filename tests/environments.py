@@ -54,6 +54,15 @@ class DoublingPixels(CountingPixels):
         return obs, 2 * reward, terminated, truncated, info
 
 
+class StackedPixels(CountingPixels):
+    """As CountingPixels, in grey and with the channels first: a stack of four, of which the last is the newest."""
+
+    observation_space = gym.spaces.Box(0, 255, (4, 96, 80), np.uint8)
+
+    def _observe(self) -> np.ndarray:
+        return np.stack([np.full((96, 80), max(self.count - back, 0) % 256, np.uint8) for back in (3, 2, 1, 0)])
+
+
 class CountingState(_Counting):
     """State [step's number, last action, whether the number is odd]. Three actions, numbered from 0."""
 
@@ -84,6 +93,7 @@ class Lives(CountingState):
 
 
 gym.register("CountingPixels-v0", f"{__name__}:CountingPixels", reward_threshold=45)
+gym.register("StackedPixels-v0", f"{__name__}:StackedPixels")
 gym.register("DoublingPixels-v0", f"{__name__}:DoublingPixels", reward_threshold=90)
 gym.register("CountingState-v0", f"{__name__}:CountingState", reward_threshold=45)
 gym.register("Lives-v0", f"{__name__}:Lives")

@@ -230,7 +230,7 @@ def test_a_stage_imports_the_library_beside_it(tmp_path: Path) -> None:
         ("env.id=CarRacing-v2", ["env.id", "CarRacing-v3"]),
         ("env.id=PongNoFrameskip-v5", ["env.id", "PongNoFrameskip-v4", "ALE/Pong-v5"]),
         ("vae.epochs=0", ["vae.epochs = 0", "greater than or equal to 1"]),
-        ("env.id=Blackjack-v1", ["env.id", "Blackjack-v1", "Tuple"]),
+        ("env.key=nose", ["env.key = 'nose'", "LunarLander-v3", "it has no parts"]),
         ("evaluate.env_id=CartPole-v1", ["evaluate.env_id", "CartPole-v1", "obs_shape is (4,)", "(8,)"]),
     ],
 )

@@ -1,3 +1,5 @@
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from tests.environments import CountingState
 from worldmodels.common.params import ParamError
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.contract import spec_of
-from worldmodels.environment.make import make_env
+from worldmodels.environment.make import EnvironmentFault, make_env
 from worldmodels.environment.policy import RandomPolicy
 from worldmodels.environment.rollout import rollout
 
@@ -215,17 +217,116 @@ def test_kwargs_it_does_not_take_are_named():
         make_env(EnvConfig(kwargs={"gravty": -5.0}))
 
 
-@pytest.mark.parametrize(
-    "space", [gym.spaces.Dict({"a": gym.spaces.Discrete(2)}), gym.spaces.Tuple([gym.spaces.Discrete(2)])]
-)
-def test_composite_observations_are_refused(space):
-    class Composite(CountingState):
-        observation_space = space
+class Recording(CountingState):
+    """Keeps the actions it gets, and changes them; without an end."""
 
-    gym.register("Composite-v0", lambda **kwargs: Composite())
-    with pytest.raises(ParamError, match=rf"Composite-v0.*{type(space).__name__} is not supported; accepted"):
-        make_env(EnvConfig(id="Composite-v0"))
-    del gym.registry["Composite-v0"]
+    def __init__(self, **kwargs):
+        super().__init__(length=10**9)
+        self.given = []
+
+    def step(self, action):
+        self.given.append(np.copy(action) if isinstance(action, np.ndarray) else action)
+        if isinstance(action, np.ndarray):
+            action[...] = 7
+        return super().step(0)
+
+
+def recording(space):
+    """``make_env``'s environment with these actions, and what it is given."""
+    if "Recording-v0" in gym.registry:
+        del gym.registry["Recording-v0"]
+    gym.register("Recording-v0", lambda **kwargs: Recording())
+    made = type("Made", (Recording,), {"action_space": space})
+    gym.registry["Recording-v0"].entry_point = lambda **kwargs: made()
+    env = make_env(EnvConfig(id="Recording-v0", max_steps=50))
+    env.reset(seed=0)
+    return env, env.unwrapped.given  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_an_action_is_of_the_type_that_the_space_samples_and_may_be_changed():
+    env, given = recording(gym.spaces.Discrete(3, start=2))
+    env.step(3)
+    assert given == [3] and type(given[0]) is type(env.action_space.sample()) is np.int64
+    env, given = recording(gym.spaces.Box(-1, 1, (2,), np.float32))
+    action = np.array([0.25, -1], np.float32)
+    env.step(action)
+    assert action.tolist() == given[0].tolist() == [0.25, -1] and given[0].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("space", "count", "last"),
+    [
+        (gym.spaces.MultiDiscrete([2, 3]), 6, [1, 2]),
+        (gym.spaces.MultiDiscrete(np.array([[2, 3], [2, 1]])), 12, [[1, 2], [1, 0]]),
+        (gym.spaces.MultiDiscrete([2, 3], start=[5, 0]), 6, [6, 2]),
+        (gym.spaces.MultiBinary(3), 8, [1, 1, 1]),
+        (gym.spaces.MultiBinary((2, 2)), 16, [[1, 1], [1, 1]]),
+    ],
+)
+def test_combinations_of_actions_are_numbered(space, count, last):
+    env, given = recording(space)
+    assert env.action_space == gym.spaces.Discrete(count)
+    for action in range(count):
+        env.step(action)
+    assert all(space.contains(action) for action in given)
+    assert len({action.tobytes() for action in given}) == count and given[-1].tolist() == last
+
+
+def test_a_box_of_actions_is_flattened():
+    env, given = recording(gym.spaces.Box(-1, 1, (2, 3), np.float32))
+    assert env.action_space.shape == (6,)
+    env.step(np.arange(6, dtype=np.float32) / 6)
+    assert given[0].shape == (2, 3) and given[0].ravel().tolist() == pytest.approx([i / 6 for i in range(6)])
+
+
+def test_an_episode_without_a_limit_gets_one():
+    class Endless(CountingState):
+        def __init__(self, **kwargs):
+            super().__init__(length=10**9)
+
+    gym.register("Endless-v0", lambda **kwargs: Endless())
+    env = make_env(EnvConfig(id="Endless-v0"))
+    env.reset(seed=0)
+    steps = next(step for step in range(1, 20_000) if env.step(0)[3])
+    assert steps == 10_000
+    del gym.registry["Endless-v0"]
+
+
+@pytest.mark.parametrize("reward", [3, np.int8(3), np.float32(3), np.array(3.0), np.array([3]), True * 3])
+def test_a_reward_is_any_number(reward):
+    class Paying(CountingState):
+        def step(self, action) -> Any:
+            obs, _, *rest = super().step(action)
+            return obs, reward, *rest
+
+    gym.register("Paying-v0", lambda **kwargs: Paying())
+    env = make_env(EnvConfig(id="Paying-v0", frame_skip=2))
+    env.reset(seed=0)
+    assert env.step(0)[1] == 6 and type(env.step(0)[1]) is float
+    del gym.registry["Paying-v0"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("reward", np.nan, r"reward: nan is not one finite number"),
+        ("reward", np.array([1.0, 2.0]), r"reward: \[1. 2.\] is not one finite number"),
+        ("observation", np.array([1, np.inf, 0]), "observation: it has a number that is not finite, inf"),
+        ("observation", np.zeros(2), r"observation: it has shape \(2,\), its space \(3,\)"),
+    ],
+)
+def test_numbers_that_no_stage_can_use_name_seed_step_and_field(field, value, message):
+    class Faulty(CountingState):
+        def step(self, action) -> Any:
+            obs, reward, *rest = super().step(action)
+            broken = {"observation": obs, "reward": reward} | ({field: value} if self.count == 8 else {})
+            return broken["observation"], broken["reward"], *rest
+
+    gym.register("Faulty-v0", lambda **kwargs: Faulty())
+    config = EnvConfig(id="Faulty-v0", frame_skip=2)
+    with pytest.raises(EnvironmentFault, match=rf"env.id = 'Faulty-v0', seed 3, step 8: {message}"):
+        rollout(config, RandomPolicy(spec_of(config)), [3])
+    del gym.registry["Faulty-v0"]
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,11 @@ def test_box_actions_are_scaled_to_minus_one_one():
 @pytest.mark.parametrize(
     "space",
     [
-        gym.spaces.MultiDiscrete([2, 2]),
-        gym.spaces.MultiBinary(3),
+        gym.spaces.MultiDiscrete([9, 9]),
+        gym.spaces.MultiBinary(7),
         gym.spaces.Box(-np.inf, np.inf, (2,)),
-        gym.spaces.Box(-1, 1, (2, 2)),
+        gym.spaces.Box(np.finfo(np.float32).min, np.finfo(np.float32).max, (2,)),
+        gym.spaces.Box(0, 9, (2,), np.int64),
         gym.spaces.Dict({"a": gym.spaces.Discrete(2)}),
     ],
 )
@@ -86,6 +87,6 @@ def test_unsupported_actions_are_named(space):
         action_space = space
 
     gym.register("OddActions-v0", lambda **kwargs: Odd())
-    with pytest.raises(ParamError, match=r"OddActions-v0.*accepted: Discrete, or a one-dimensional bounded Box"):
+    with pytest.raises(ParamError, match=r"OddActions-v0.*accepted: Discrete, MultiDiscrete or MultiBinary of at"):
         spec_of(EnvConfig(id="OddActions-v0"))
     del gym.registry["OddActions-v0"]

@@ -68,6 +68,8 @@ def test_reconstructions_pair_each_frame_with_its_own(tmp_path: Path) -> None:
 
 def test_one_value_and_ties_are_drawn_too(tmp_path: Path) -> None:
     figures.return_histogram(tmp_path / "a.png", [1.0, 1.0], [1.0, 1.0], (1.0, 1.0))
+    nearly = [-200.0, float(np.nextafter(-200.0, 0))]
+    figures.return_histogram(tmp_path / "a.png", nearly, nearly, (-200.0, -200.0))
     figures.dream_against_real(tmp_path / "b.png", [1.0], [1.0], 0.0)
     figures.reconstructions(tmp_path / "c.png", FRAMES[:1], FRAMES[:1])
     assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in "abc")

@@ -17,7 +17,7 @@ def lander(**changes: float) -> np.ndarray:
     state = LANDER.copy()
     for name, value in changes.items():
         state[("x", "y", "vx", "vy", "angle", "spin", "left", "right").index(name)] = value
-    return draw_state(state, "LunarLander-v3")
+    return draw_state(state, state, "LunarLander-v3")
 
 
 def centre_of(frame: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -89,11 +89,12 @@ def test_a_leg_is_lit_when_it_touches_the_ground() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -7.0])
 def test_a_dream_that_went_anywhere_can_be_drawn(value: float) -> None:
     for env_id in ("LunarLander-v3", "Other-v0"):
-        assert draw_state(np.full(8, value, np.float32), env_id).shape == (400, 600, 3)
+        state = np.full(8, value, np.float32)
+        assert draw_state(state, state, env_id).shape == (400, 600, 3)
 
 
 def test_bars_grow_with_the_value_and_turn_red_outside_the_range() -> None:
-    frame = draw_state(np.array([0.5, -0.5, 2.0]), "Other-v0")
+    frame = draw_state(np.array([100.0, -100.0, 0.0]), np.array([1.5, -1.5, 6.0]), "Other-v0")
     painted = (frame.max(-1).astype(int) - frame.min(-1)) > 60  # coloured, not grey
     up, down, cut = (painted[:, 36 + 176 * i : 36 + 176 * (i + 1)] for i in range(3))
     assert up[:200].sum() == pytest.approx(down[201:].sum(), rel=0.05)  # both fill half of their side

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import environments
-from worldmodels.report.play import play, playing_speed
+from worldmodels.report.play import DrawingError, play, playing_speed
 
 
 class Always:
@@ -46,3 +46,27 @@ def test_repeated_actions_play_slower() -> None:
     assert playing_speed(env, 4) == 15
     env.metadata = {}
     assert playing_speed(env) == 30
+
+
+class Drawing(environments.CountingState):
+    """Draws what it is given, one drawing a step."""
+
+    def __init__(self, *drawings) -> None:
+        super().__init__(length=len(drawings) - 1, render_mode="rgb_array")
+        self.drawings = drawings
+
+    def render(self):
+        return self.drawings[self.count]
+
+
+def test_odd_drawings_are_converted_to_the_size_of_the_first() -> None:
+    grey = np.full((20, 30), 200, np.uint8)
+    shots = play(Drawing(grey, [grey], np.full((40, 60, 4), 200, np.uint8), grey / 255), Always(), seed=0)
+    for shot in shots:
+        assert shot.frame.shape == (20, 30, 3) and (shot.frame == 200).all() and shot.frame.dtype == np.uint8
+
+
+@pytest.mark.parametrize("drawing", [None, [], "text", np.zeros(3)])
+def test_what_is_no_drawing_is_an_error_of_its_own(drawing) -> None:
+    with pytest.raises(DrawingError, match=r"render\(\): ValueError: .* is no picture"):
+        next(play(Drawing(drawing), Always(), seed=0))

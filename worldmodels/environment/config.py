@@ -15,7 +15,10 @@ class EnvConfig:
     Attributes:
         id: a Gymnasium id; ``module:Id-v0`` imports ``module`` first, for user-defined environments.
         kwargs: passed to ``gymnasium.make`` (``continuous``, ``repeat_action_probability``, …).
-        max_steps: steps after which an episode is truncated; 0 is the environment's own limit.
+        max_steps: steps after which an episode is truncated; 0 is the environment's own limit; 10,000 if it has none.
+        observation: ``pixel`` or ``state``, whatever its space looks like; ``auto`` decides by that
+            (``environment.observation``).
+        key: the part of a Dict or Tuple observation that is seen; empty: all of it, flattened to one state.
         frame_skip: times an action is repeated within one step; rewards are summed.
         max_pool: observe the pixel-wise maximum of the last two frames of a step (Atari draws some objects only every
             other frame).
@@ -37,6 +40,8 @@ class EnvConfig:
     id: str = "LunarLander-v3"
     kwargs: dict[str, Any] = field(default_factory=dict)
     max_steps: Natural = 0
+    observation: Literal["auto", "pixel", "state"] = "auto"
+    key: str = ""
     frame_skip: Count = 1
     max_pool: bool = False
     noop_max: Natural = 0

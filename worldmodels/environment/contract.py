@@ -1,14 +1,29 @@
-"""Check that an environment is supported, by making it: its spec, or a one-line error."""
+"""What a run relies on in an environment: its spec, and a rehearsal that finds in seconds what a later stage would."""
 
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.env_checker import check_env
 
-from worldmodels.common.params import ParamError
+from worldmodels.common.params import ParamError, UserError
 from worldmodels.environment.config import EnvConfig, Source
-from worldmodels.environment.make import TRUTH, make_env
+from worldmodels.environment.make import MAX_ACTIONS, MAX_STEPS, TRUTH, make_env, make_raw
+from worldmodels.environment.observation import frame_of, observed
 from worldmodels.environment.spec import EnvSpec
+
+REHEARSAL_STEPS, REHEARSAL_SECONDS = 300, 3.0  # whichever ends first
+
+_CONTRACT = (
+    "accepted: gymnasium.Env, whose reset(seed=…, options=…) returns (observation, info) and whose step(action) returns"
+    " (observation, reward, terminated, truncated, info)"
+)
+_WELL_KNOWN = ("gymnasium.", "ale_py.", "worldmodels.")  # modules whose environments need no checker
 
 
 def spec_of(config: EnvConfig) -> EnvSpec:
@@ -30,6 +45,106 @@ def spec_of(config: EnvConfig) -> EnvSpec:
         )
     finally:
         env.close()
+
+
+def rehearse(config: EnvConfig, *, films: bool) -> list[str]:
+    """Play an environment for a few seconds as the stages will; returns what a user should know, a line each.
+
+    Args:
+        films: whether the run is to make films.
+
+    Raises:
+        ParamError: it does not have Gymnasium's interface, or raised an exception.
+        EnvironmentFault: it gave an observation, reward or picture that no stage can use.
+    """
+    raw = make_raw(config)
+    try:
+        with _named(config, "its first steps"):
+            _check_interface(config, raw.unwrapped)
+        notes = _assumed(config, raw)
+        if not type(raw.unwrapped).__module__.startswith(_WELL_KNOWN):
+            notes += _found_by_gymnasium(raw.unwrapped)
+    finally:
+        raw.close()
+    env = make_env(config)
+    try:
+        with _named(config, "a rehearsal"):
+            _play(env)
+    finally:
+        env.close()
+    return notes + (_films(config) if films else [])
+
+
+def _check_interface(config: EnvConfig, env: gym.Env) -> None:
+    try:
+        started: Any = env.reset(seed=0)
+    except TypeError as error:
+        raise ParamError(f"env.id = '{config.id}': reset(seed=0): {error}; {_CONTRACT}") from None
+    if not (isinstance(started, tuple) and len(started) == 2 and isinstance(started[1], dict)):
+        raise ParamError(f"env.id = '{config.id}': reset returned no pair of observation and info; {_CONTRACT}")
+    moved: Any = env.step(env.action_space.sample())
+    if not (isinstance(moved, tuple) and len(moved) == 5 and isinstance(moved[4], dict)):
+        given = f"{len(moved)} values" if isinstance(moved, tuple) else type(moved).__name__
+        raise ParamError(f"env.id = '{config.id}': step returned {given}; {_CONTRACT}")
+
+
+def _assumed(config: EnvConfig, raw: gym.Env) -> list[str]:
+    notes = [] if config.pixels else [observed(raw.observation_space, config).note]
+    if not config.max_steps and not (raw.spec and raw.spec.max_episode_steps):
+        notes.append(f"it has no limit of steps: episodes are truncated after {MAX_STEPS:,} (env.max_steps)")
+    return [note for note in notes if note]
+
+
+def _found_by_gymnasium(env: gym.Env) -> list[str]:
+    """What Gymnasium's own checker finds, each thing once. Much of it does no harm here."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        try:
+            check_env(env, skip_render_check=True)
+        except Exception as error:  # it asserts, and the environment may raise anything
+            warnings.warn(str(error) or type(error).__name__, stacklevel=1)
+    texts = [re.sub(r"\x1b\[\d+m|WARN: ", "", " ".join(str(warning.message).split())) for warning in found]
+    return [f"gymnasium's checker: {text[:300]}" for text in dict.fromkeys(texts)]
+
+
+def _play(env: gym.Env) -> None:
+    """Random actions for a while, and at the end of an episode the next."""
+    env.action_space.seed(0)
+    end, seed = time.monotonic() + REHEARSAL_SECONDS, 0
+    env.reset(seed=seed)
+    for _ in range(REHEARSAL_STEPS):
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if time.monotonic() > end:
+            break
+        if terminated or truncated:
+            seed += 1
+            env.reset(seed=seed)
+
+
+def _films(config: EnvConfig) -> list[str]:
+    """A line if the environment cannot draw: films are a by-product, and a run does without."""
+    try:
+        env = make_env(config, render=True)
+        try:
+            env.reset(seed=0)
+            frame_of(env.render())
+        finally:
+            env.close()
+    except Exception as error:  # an environment that draws may raise anything
+        return [f"there will be no films, for it does not draw: {' '.join(str(error).split())[:200]}"]
+    return []
+
+
+@contextmanager
+def _named(config: EnvConfig, when: str) -> Iterator[None]:
+    """An exception of the environment's own becomes one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ParamError(f"env.id = '{config.id}': in {when} it raised {what[:300]}") from error
 
 
 def _check_truth(config: EnvConfig, env: gym.Env, first: dict[str, Any]) -> None:
@@ -60,13 +175,20 @@ def _observation(space: gym.Space) -> dict[str, Any]:
 def _action(env_id: str, space: gym.Space) -> dict[str, Any]:
     if isinstance(space, gym.spaces.Discrete):
         return {"action": "discrete", "action_dim": int(space.n), "action_start": int(space.start)}
-    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded() and space.dtype.kind == "f":
+    if isinstance(space, gym.spaces.Box) and space.dtype.kind == "f" and _is_bounded(space):
         bounds = {"action_low": tuple(space.low.tolist()), "action_high": tuple(space.high.tolist())}
         return {"action": "box", "action_dim": space.shape[0], **bounds}
     raise ParamError(
         f"env.id = '{env_id}': action space {' '.join(str(space).split())} is not supported;"
-        " accepted: Discrete, or a one-dimensional bounded Box of floats"
+        f" accepted: Discrete, MultiDiscrete or MultiBinary of at most {MAX_ACTIONS} combinations, or a bounded Box of"
+        " floats"
     )
+
+
+def _is_bounded(space: gym.spaces.Box) -> bool:
+    """Whether both bounds of every dimension say something; the largest float says nothing."""
+    largest = np.finfo(np.float32).max
+    return bool((np.abs(space.low) < largest).all() and (np.abs(space.high) < largest).all())
 
 
 def _solved_return(config: EnvConfig, env: gym.Env) -> float | None:

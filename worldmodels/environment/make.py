@@ -1,8 +1,10 @@
-"""Gymnasium environments with the models' observations: 64×64 RGB frames or flat float32 states."""
+"""Gymnasium environments in the models' terms: 64×64 RGB frames or flat states, one discrete action or a flat box."""
 
 import difflib
 import importlib
+import math
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ale_py
@@ -11,9 +13,10 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.common.params import ParamError
+from worldmodels.common.params import ParamError, UserError
 from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.config import EnvConfig, Source
+from worldmodels.environment.observation import frame_of, observed
 from worldmodels.records import FRAME_SHAPE
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # otherwise every worker prints a banner
@@ -22,12 +25,21 @@ cv2.setNumThreads(0)  # a worker uses one core; distributing a 64×64 frame over
 
 TRUTH = "truth"  # in info: the values that env.truth names
 
+MAX_STEPS = 10_000  # of an episode, where the environment names no limit: it might never end
+MAX_ACTIONS = 64  # combinations of a MultiDiscrete or MultiBinary action
+
 _EXAMPLES = ("LunarLander-v3", "CarRacing-v3", "ALE/Pong-v5")
-_STATE_SPACES = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiBinary, gym.spaces.MultiDiscrete)
+
+
+class EnvironmentFault(UserError):
+    """An environment did what no stage can use; the message names it, the seed, the step and the field."""
 
 
 def make_env(config: EnvConfig, *, render: bool = False) -> gym.Env:
     """One environment whose observations are (64, 64, 3) uint8 frames or (S,) float32 states.
+
+    Its actions are Discrete, or a one-dimensional Box: those of a MultiDiscrete or MultiBinary are numbered, a Box of
+    another shape is flattened. An episode that its environment would not limit is truncated after ``MAX_STEPS``.
 
     Args:
         render: ``env.render()`` gives RGB frames, for videos.
@@ -36,6 +48,20 @@ def make_env(config: EnvConfig, *, render: bool = False) -> gym.Env:
         ParamError: unknown id (the message names similar ones), unknown kwargs, a crop outside the frame, an
             unsupported observation space.
     """
+    env = make_raw(config, render=render)
+    limit = config.max_steps or (0 if env.spec and env.spec.max_episode_steps else MAX_STEPS)
+    env = _with_plain_actions(env)
+    pictures = config.pixels or observed(env.observation_space, config).kind == "pixel"
+    env = _Pixels(env, config) if pictures else _State(env, config)
+    return gym.wrappers.TimeLimit(env, limit) if limit else env
+
+
+def make_raw(config: EnvConfig, *, render: bool = False) -> gym.Env:
+    """The environment as ``gymnasium.make`` gives it; ``make_env`` adds everything else that ``config`` says.
+
+    Raises:
+        ParamError: unknown id (the message names similar ones), or unknown kwargs.
+    """
     kwargs = dict(config.kwargs)
     if render or config.pixels:
         kwargs["render_mode"] = "rgb_array"
@@ -43,12 +69,33 @@ def make_env(config: EnvConfig, *, render: bool = False) -> gym.Env:
         kwargs["max_episode_steps"] = -1  # config.max_steps replaces the environment's own limit
     _check_id(config.id)
     try:
-        env = gym.make(config.id, disable_env_checker=True, **kwargs)
+        return gym.make(config.id, disable_env_checker=True, **kwargs)
     except Exception as error:  # an environment's constructor may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ParamError(f"env.id = '{config.id}', env.kwargs = {config.kwargs}: {reason}") from error
-    env = _Pixels(env, config) if config.pixels or _is_image(env.observation_space) else _State(env, config)
-    return gym.wrappers.TimeLimit(env, config.max_steps) if config.max_steps else env
+
+
+def _with_plain_actions(env: gym.Env) -> gym.Env:
+    """The same environment with Discrete or one-dimensional actions, as far as they can be had."""
+    space = env.action_space
+    if isinstance(space, gym.spaces.Box) and len(space.shape) != 1:
+        flat = gym.spaces.flatten_space(space)
+        return gym.wrappers.TransformAction(env, lambda action: gym.spaces.unflatten(space, action), flat)
+    if isinstance(space, gym.spaces.MultiBinary):
+        sizes, start = np.full(space.shape, 2).ravel(), np.zeros(int(np.prod(space.shape)), np.int64)
+    elif isinstance(space, gym.spaces.MultiDiscrete):
+        sizes, start = space.nvec.ravel(), space.start.ravel()
+    else:
+        return env
+    count = math.prod(int(size) for size in sizes)
+    if count > MAX_ACTIONS:
+        return env
+
+    def combination(action: Any) -> NDArray:
+        parts = np.array(np.unravel_index(int(action), sizes)) + start
+        return parts.astype(space.dtype).reshape(space.shape)
+
+    return gym.wrappers.TransformAction(env, combination, gym.spaces.Discrete(count))
 
 
 class _Frames(NamedTuple):
@@ -76,16 +123,19 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         self._carried = 0.0
         self._lives = 0
         self._starts = np.random.default_rng(0)
+        self._seed: int | None = None
+        self._steps = 0  # of the environment, in this episode
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray, dict]:
         if seed is not None:
-            self._starts = numpy_rng(seed, "noops")
+            self._starts, self._seed = numpy_rng(seed, "noops"), seed
+        self._steps = 0
         idle = self.config.skip_start + int(self._starts.integers(self.config.noop_max + 1))
         obs, info = self.env.reset(seed=seed, options=options)
         self._carried = 0.0
         for _ in range(idle):
-            obs, reward, terminated, truncated, info = self.env.step(_idle_action(self.action_space))
-            self._carried += float(reward)
+            obs, reward, terminated, truncated, info = self._frame(_idle_action(self.action_space))
+            self._carried += reward
             if terminated or truncated:
                 obs, info = self.env.reset(options=options)
                 self._carried = 0.0
@@ -117,12 +167,33 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         before = obs = None
         total, terminated, truncated, info = 0.0, False, False, {}
         for _ in range(self.config.frame_skip):
-            before = obs
-            obs, reward, terminated, truncated, info = self.env.step(action)
-            total += float(reward)
+            # a copy: an environment may draw into the same array again
+            before = np.array(obs) if self.config.max_pool and obs is not None else None
+            obs, reward, terminated, truncated, info = self._frame(action)
+            total += reward
             if terminated or truncated:
                 break
-        return _Frames(obs, before, total, bool(terminated), bool(truncated), info)
+        return _Frames(obs, before, total, terminated, truncated, info)
+
+    def _frame(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One step of the environment itself, with an action that is its own to keep or change."""
+        given = action.copy() if isinstance(action, np.ndarray) else np.int64(action)
+        obs, reward, terminated, truncated, info = self.env.step(given)
+        self._steps += 1
+        number = _number(reward)
+        if not math.isfinite(number):
+            raise self._fault("reward", f"{reward} is not one finite number")
+        return obs, number, bool(terminated), bool(truncated), info
+
+    def _converted(self, convert: Callable[[Any], NDArray], field: str, value: Any) -> NDArray:
+        try:
+            return convert(value)
+        except (ValueError, TypeError, LookupError) as error:
+            raise self._fault(field, str(error)) from None
+
+    def _fault(self, field: str, what: str) -> EnvironmentFault:
+        place = f"seed {self._seed}, step {self._steps}"
+        return EnvironmentFault(f"env.id = '{self.config.id}', {place}: {field}: {what}")
 
     def _with_truth(self, info: dict[str, Any]) -> dict[str, Any]:
         if not self.config.truth:
@@ -154,42 +225,39 @@ class _State(_Stepper):
 
     def __init__(self, env: gym.Env, config: EnvConfig) -> None:
         super().__init__(env, config)
-        raw = env.observation_space
-        if not isinstance(raw, _STATE_SPACES):
-            raise ParamError(
-                f"env.id = '{config.id}': observation space {type(raw).__name__} is not supported; accepted:"
-                " a Box of uint8 H×W, H×W×1 or H×W×3 frames, any other Box, Discrete, MultiBinary or MultiDiscrete"
-            )
-        self._raw = raw
-        self._is_box = isinstance(raw, gym.spaces.Box)
-        size = gym.spaces.flatdim(raw)
-        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        self._seen = observed(env.observation_space, config)
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, self._seen.shape, np.float32)
 
     def _see(self, obs: Any, before: Any) -> NDArray:  # noqa: ARG002 (states are not pooled)
-        flat = obs if self._is_box else gym.spaces.flatten(self._raw, obs)
-        return np.array(flat, np.float32).reshape(-1)  # a copy: an environment may reuse its array
+        return self._converted(self._seen.convert, "observation", obs)
 
 
 class _Pixels(_Stepper):
-    """Frames: pooled, cropped, reduced to 64×64 RGB."""
+    """Frames, observed or drawn: pooled, cropped, reduced to 64×64 RGB."""
 
     def __init__(self, env: gym.Env, config: EnvConfig) -> None:
         super().__init__(env, config)
+        self._seen = None if config.pixels else observed(env.observation_space, config)
         self.observation_space = gym.spaces.Box(0, 255, FRAME_SHAPE, np.uint8)
-        if not config.pixels:
-            self._check_crop(env.observation_space.shape or ())
+        if self._seen is not None:
+            self._check_crop(self._seen.shape)
 
     def _see(self, obs: Any, before: Any) -> NDArray[np.uint8]:
-        if self.config.pixels:
-            obs = self.env.render()
-            self._check_crop(obs.shape)
+        frame = self._picture(obs)
         if self.config.max_pool and before is not None:
-            obs = np.maximum(obs, before)
+            frame = np.maximum(frame, self._picture(before))
         if self.config.crop:
             top, bottom, left, right = self.config.crop
-            obs = obs[top:bottom, left:right]
-        frame = cv2.resize(obs, FRAME_SHAPE[:2], interpolation=cv2.INTER_AREA)  # averages: thin objects stay visible
-        return frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=-1)
+            frame = frame[top:bottom, left:right]
+        small = cv2.resize(frame, FRAME_SHAPE[:2], interpolation=cv2.INTER_AREA)  # averages: thin objects stay visible
+        return np.asarray(small, np.uint8)
+
+    def _picture(self, obs: Any) -> NDArray[np.uint8]:
+        if self._seen is not None:
+            return self._converted(self._seen.convert, "observation", obs)
+        frame = self._converted(frame_of, "picture", self.env.render())
+        self._check_crop(frame.shape)
+        return frame
 
     def _check_crop(self, shape: tuple[int, ...]) -> None:
         _, bottom, _, right = self.config.crop or (0, 0, 0, 0)
@@ -197,10 +265,12 @@ class _Pixels(_Stepper):
             raise ParamError(f"env.crop = {self.config.crop}: frames are {shape[0]} high and {shape[1]} wide")
 
 
-def _is_image(space: gym.Space) -> bool:
-    if not isinstance(space, gym.spaces.Box) or space.dtype != np.uint8:
-        return False
-    return len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[-1] in (1, 3))
+def _number(reward: Any) -> float:
+    """A number, or an array of one; NaN for anything else."""
+    if isinstance(reward, float | int):
+        return float(reward)
+    array = np.asarray(reward)
+    return float(array.item()) if array.size == 1 and array.dtype.kind in "fiub" else math.nan
 
 
 def _idle_action(space: gym.Space) -> Any:

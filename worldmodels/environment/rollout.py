@@ -141,7 +141,7 @@ def _play(
 
 def _step(env: gym.Env, action: NDArray, last: bool, listener: _Listener, obs: list[NDArray], slot: int) -> bool:
     """Run one step of one slot, pass it to the listener and write ``obs``; returns whether the episode continues."""
-    obs[slot], reward, terminated, truncated, info = env.step(action if action.ndim else int(action))
+    obs[slot], reward, terminated, truncated, info = env.step(action)
     truncated = truncated or last
     listener.add(action, float(reward), terminated, truncated, obs[slot], info)
     return not (terminated or truncated)

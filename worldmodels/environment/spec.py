@@ -41,7 +41,8 @@ class EnvSpec:
         if self.action == "discrete":
             return np.eye(self.action_dim, dtype=np.float32)[np.asarray(action) - self.action_start]
         low, high = self._bounds()
-        return (2 * (np.asarray(action) - low) / (high - low) - 1).astype(np.float32)
+        span = np.where(high > low, high - low, 1)  # a dimension without a choice is -1
+        return (2 * (np.asarray(action) - low) / span - 1).astype(np.float32)
 
     def decode_action(self, encoded: NDArray) -> NDArray:
         """Encoded (…, A) to environment form: the largest entry's int64 (…), or float32 (…, A) clipped to the box."""

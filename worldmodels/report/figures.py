@@ -44,7 +44,10 @@ def return_histogram(
     agent, random = np.asarray(agent, np.float64), np.asarray(random, np.float64)
     fig, ax = _figure()
     both = np.concatenate([agent, random])
-    bins = np.histogram_bin_edges(both, bins=min(30, max(10, len(both) // 4))).tolist()
+    low, high = float(both.min()), float(both.max())
+    if high - low < 1e-6 * max(1.0, abs(low), abs(high)):  # NumPy refuses bins that are narrower than a rounding error
+        low, high = low - 0.5, high + 0.5
+    bins = np.linspace(low, high, min(30, max(10, len(both) // 4)) + 1).tolist()
     ax.hist(random, bins=bins, color=_OTHER, alpha=0.75, label=f"random policy, mean {random.mean():.1f}")
     ax.hist(agent, bins=bins, color=_AGENT, alpha=0.75, label="agent")
     ax.axvspan(*interval, color=_AGENT, alpha=0.18, linewidth=0)

@@ -97,4 +97,4 @@ def _dreamed(
 def _drawn(spec: EnvSpec, vision: Vision, z: Tensor) -> Frame:
     """The state that z (1, Z) encodes, as an image."""
     decoded = vision.decode(z.numpy())[0]
-    return draw_state(decoded, spec.id) if spec.observation == "state" else upscale(decoded)
+    return draw_state(decoded, z[0].numpy(), spec.id) if spec.observation == "state" else upscale(decoded)

@@ -12,17 +12,19 @@ _SIZE = (400, 600)  # H, W: those of LunarLander's own rendering
 _SHIFT = 4  # cv2 draws at 1/16 of a pixel: motion is smooth
 
 
-def draw_state(state: NDArray, env_id: str = "") -> Frame:
-    """One state as a (400, 600, 3) frame: LunarLander as a drawing, any other environment as a bar chart.
+def draw_state(state: NDArray, z: NDArray, env_id: str = "") -> Frame:
+    """One state as a (400, 600, 3) frame: LunarLander as a drawing, any other environment as a bar chart of z.
 
     Args:
         state: (S,) in the environment's own units.
+        z: (S,) the same state, normalised: in standard deviations from the mean.
         env_id: id of the environment, ``spec.id``.
     """
-    state = np.clip(np.nan_to_num(np.asarray(state, np.float64)), -1e6, 1e6)  # a dream's state is unbounded
+    # a dream's state is unbounded
+    state, z = (np.clip(np.nan_to_num(np.asarray(x, np.float64)), -1e6, 1e6) for x in (state, z))
     if "LunarLander" in env_id and len(state) == 8:
         return draw_lander(state)
-    return draw_bars(state)
+    return draw_bars(z)
 
 
 # LunarLander-v3: its geometry in pixels of its own 600 x 400 rendering (gymnasium/envs/box2d/lunar_lander.py).
@@ -90,22 +92,23 @@ def _polygon(frame: Frame, points: NDArray, fill: tuple[int, int, int], outline:
 
 _BAR, _BAR_OUT, _AXIS, _PAPER = (76, 132, 196), (214, 96, 77), (120, 120, 120), (250, 250, 250)
 _MARGIN = 36  # pixels around the bars
+_REACH = 3  # standard deviations
 
 
-def draw_bars(state: NDArray[np.float64]) -> Frame:
-    """(S,) numbers as bars between -1 and 1; one outside this range is clipped and drawn red."""
+def draw_bars(z: NDArray[np.float64]) -> Frame:
+    """(S,) numbers as bars between -``_REACH`` and ``_REACH``; one outside this range is clipped and drawn red."""
     frame = np.full((*_SIZE, 3), _PAPER, np.uint8)
     height, width = _SIZE
     half = height / 2 - _MARGIN
-    pitch = (width - 2 * _MARGIN) / len(state)
-    for i, value in enumerate(state):
+    pitch = (width - 2 * _MARGIN) / len(z)
+    for i, value in enumerate(z / _REACH):
         left, right = (round(_MARGIN + pitch * (i + edge)) for edge in (0.15, 0.85))
         top = round(height / 2 - half * float(np.clip(value, -1.0, 1.0)))
         colour = _BAR if abs(value) <= 1.0 else _BAR_OUT
         cv2.rectangle(frame, (left, top), (max(right, left + 1), height // 2), colour, cv2.FILLED)
         if pitch >= 16:
             _text(frame, str(i), (left + right) // 2, height - 14)
-    for y, name in ((_MARGIN, "1"), (height // 2, "0"), (height - _MARGIN, "-1")):
+    for y, name in ((_MARGIN, f"{_REACH}"), (height // 2, "0"), (height - _MARGIN, f"-{_REACH}")):
         cv2.line(frame, (_MARGIN, y), (width - _MARGIN, y), _AXIS, 1)
         _text(frame, name, _MARGIN // 2, y + 4)
     return frame

@@ -22,6 +22,7 @@ def load(tmp_path: Path, text: str) -> Example:
 
 def test_values_arrive_with_their_types(tmp_path: Path) -> None:
     assert load(tmp_path, "vae: {epochs: 3, rate: 5e-05, share: 1}") == Example(epochs=3, rate=5e-05, share=1.0)
+    assert load(tmp_path, "vae: {epochs: 040}") == Example(epochs=40)  # as DVC reads it
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,8 @@ def test_values_arrive_with_their_types(tmp_path: Path) -> None:
         ("vae: {epoch: 3}", ["vae.epoch is not a setting", "epochs, rate, share, widths"]),
         ("vae: {epochs: many}", ["vae.epochs = 'many'", "integer"]),
         ("vae: {epochs: '3'}", ["vae.epochs = '3'", "integer"]),
+        ("vae: {epochs: 1:30}", ["vae.epochs = '1:30'", "integer"]),
+        ("vae: {epochs: 3, epochs: 4}", ["cannot be read as YAML", "duplicate key"]),
         ("vae: {epochs: true}", ["vae.epochs = True", "integer"]),
         ("vae: {epochs: 0}", ["vae.epochs = 0", "greater than or equal to 1"]),
         ("vae: {share: 1.5}", ["vae.share = 1.5", "less than or equal to 1"]),

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from tests.test_pipeline import checkout, run
+from tests.test_pipeline import ROOT, checkout, run
 from worldmodels.common.params import ParamError, UserError
 from worldmodels.common.runtime import RuntimeConfig, WorkerError, run_tasks
 
@@ -63,6 +63,31 @@ def test_a_worker_that_hangs_is_an_error() -> None:
     with pytest.raises(WorkerError, match=r"task_timeout = 3 s"):
         list(run_tasks(hang, range(4), runtime, desc="hang"))
     assert time.monotonic() - started < 300
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tasks", [[1], [0, 1, 0]])
+def test_a_task_that_hangs_in_this_process_is_an_error_too(tasks: list[int]) -> None:
+    runtime = RuntimeConfig(workers=1, task_timeout=1.0)
+    started = time.monotonic()
+    with pytest.raises(WorkerError, match=r"hang: .*task_timeout = 1 s"):
+        list(run_tasks(hang, tasks, runtime, desc="hang"))
+    assert time.monotonic() - started < 60
+    assert list(run_tasks(square, [3], runtime, desc="after")) == [9]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_task_that_cannot_be_interrupted_ends_the_process() -> None:
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from worldmodels.common import runtime; runtime.GRACE = 0.5\n"
+        "from tests.test_runtime import hang\n"
+        "list(runtime.run_tasks(hang, [1], runtime.RuntimeConfig(task_timeout=0.5), desc='hang'))"
+    )
+    done = run(ROOT, sys.executable, "-c", program)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == "error: a task does not end after runtime.task_timeout = 0.5 s"
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

@@ -68,13 +68,14 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     Raises:
         ParamError: the file is missing, is not YAML, or is not a mapping.
     """
-    from omegaconf import OmegaConf  # imported late: code that reads no file does not need it
+    from ruamel.yaml import YAML  # imported late: code that reads no file does not need it
 
     try:
-        params = OmegaConf.to_container(OmegaConf.load(path))
+        # YAML 1.2, as DVC reads it: PyYAML would take 040 for 32 and 1:30 for 90
+        params = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
         raise ParamError(f"{path}: no such file; run the stages from the project's root") from None
-    except Exception as error:  # OmegaConf, PyYAML and the file system raise errors without a common base class
+    except Exception as error:  # the parser and the file system raise errors without a common base class
         raise ParamError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(params, dict):
         raise ParamError(f"{path}: expected a mapping of sections, got {type(params).__name__}")

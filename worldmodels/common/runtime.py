@@ -1,8 +1,11 @@
 """Devices and worker processes. No setting here changes a result or makes a stage stale."""
 
+import _thread
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -20,6 +23,8 @@ from worldmodels.common.progress import progress_bar
 
 if TYPE_CHECKING:
     import torch
+
+GRACE = 10.0  # seconds
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -120,10 +125,12 @@ def run_tasks(
 
 def _on_this_machine(function: Callable[[T], R], tasks: Sequence[T], runtime: RuntimeConfig) -> Iterator[R]:
     workers = min(runtime.worker_count(), len(tasks))
+    if workers == 1 and threading.current_thread() is threading.main_thread():  # in this process
+        function = partial(_within, runtime.task_timeout, function)
     parallel = Parallel(
         n_jobs=workers,
         backend=runtime.backend,
-        timeout=runtime.task_timeout if workers > 1 else None,  # with one worker, tasks run in this process
+        timeout=runtime.task_timeout if workers > 1 else None,
         return_as="generator",
         pre_dispatch="2*n_jobs",
         max_nbytes=None,
@@ -134,6 +141,36 @@ def _on_this_machine(function: Callable[[T], R], tasks: Sequence[T], runtime: Ru
     except (TimeoutError, multiprocessing.TimeoutError):
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
         raise
+
+
+def _within(seconds: float, function: Callable[[T], R], task: T) -> R:
+    """``function(task)`` in this thread, the process's main one; a ``TimeoutError`` after so many seconds.
+
+    What does not return to the interpreter cannot be interrupted: ``GRACE`` seconds later the process ends.
+    """
+    ended, late = threading.Event(), threading.Event()
+    threading.Thread(target=_interrupt, args=(seconds, ended, late), daemon=True).start()
+    try:
+        return function(task)
+    except KeyboardInterrupt:
+        if late.is_set():
+            raise TimeoutError from None
+        raise
+    finally:
+        ended.set()
+
+
+def _interrupt(seconds: float, ended: threading.Event, late: threading.Event) -> None:
+    if ended.wait(min(seconds, threading.TIMEOUT_MAX)):
+        return
+    late.set()
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+    if not ended.wait(GRACE):
+        print(f"error: a task does not end after runtime.task_timeout = {seconds:g} s", file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 def _run_task(function: Callable[[T], R], owner: int | None, task: T) -> R:

@@ -5,6 +5,7 @@ import gc
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,9 @@ class Job:
 
     @property
     def label(self) -> str:
-        """Environment and mode."""
-        return f"{self.run.env}_{self.run.mode}"
+        """Environment, mode, and the environment's id, which may be another than the one of that name."""
+        env_id = str(read_params()["env"]["id"]).rpartition(":")[2]
+        return f"{self.run.env}_{self.run.mode}_{re.sub('[^A-Za-z0-9.-]', '-', env_id)}"
 
     def scratch(self, sections: Sequence[str], inputs: Sequence[Path]) -> Scratch:
         """Scratch that is valid only for these sections of params.yaml, these inputs, this code and this seed.

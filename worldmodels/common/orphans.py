@@ -1,12 +1,9 @@
 """No process outlives the one it works for: a worker its stage, a stage the DVC that runs it."""
 
-import contextlib
 import os
 import threading
 import time
 from pathlib import Path
-
-import psutil
 
 _WATCHED: set[int] = set()
 _EVERY = 0.5  # seconds
@@ -26,16 +23,25 @@ def end_with(pid: int) -> None:
 
 def ancestor(name: str) -> int | None:
     """The nearest process above this one that runs the program ``name``; None if there is none."""
-    with contextlib.suppress(psutil.Error):
-        for process in psutil.Process().parents():
-            if any(Path(word).stem == name for word in process.cmdline()[:3]):  # python -m dvc
-                return process.pid
+    import psutil  # imported late, as below: without workers and DVC nobody needs it
+
+    for process in psutil.Process().parents():
+        try:
+            words = process.cmdline()[:3]  # python -m dvc
+        except psutil.Error:  # it has ended, or is somebody else's
+            continue
+        if any(Path(word).stem == name for word in words):
+            return process.pid
     return None
 
 
 def _watch(pid: int) -> None:
-    with contextlib.suppress(psutil.Error):
+    import psutil
+
+    try:
         process = psutil.Process(pid)
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             time.sleep(_EVERY)
+    except psutil.NoSuchProcess:
+        pass
     os._exit(1)

@@ -105,9 +105,9 @@ def main(job: Job) -> None:
     assert isinstance(env, EnvConfig)
     assert isinstance(collecting, CollectConfig)
     assert isinstance(scoring, EvaluateConfig)
-    scoring_spec(env, scoring, spec_of(env))
     for note in rehearse(env, films=scoring.videos > 0):
         print(f"init: {env.id}: {note}")
+    scoring_spec(env, scoring, spec_of(env))
     scratch = Scratch(job.root / ".scratch", "init", "")
     collect(env, collecting, [], [], runtime=job.runtime, folder=job.round.episodes, previous=None, scratch=scratch)
     scratch.clear()

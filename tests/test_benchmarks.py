@@ -18,7 +18,8 @@ KEYS = {"path", "ours", "naive", "limit", "ratio", "fraction_of_limit", "unit"}
 ABSENT = """
 import importlib.machinery as machinery
 absent = {"gymnasium", "pydantic", "pydantic_core", "omegaconf", "tqdm", "joblib", "h5py", "hdf5plugin", "cv2"}
-absent |= {"ale_py", "cma", "av", "matplotlib", "scipy", "psutil", "dvc", "dvclive", "tensorboard", "yaml", "ruamel", "ray"}
+absent |= {"ale_py", "cma", "av", "matplotlib", "scipy", "psutil", "dvc", "dvclive", "tensorboard", "yaml", "ray"}
+absent |= {"ruamel"}
 find = machinery.PathFinder.find_spec
 machinery.PathFinder.find_spec = lambda name, *rest: None if name.split(".")[0] in absent else find(name, *rest)
 import torch

@@ -34,8 +34,9 @@ def spec_of(config: EnvConfig) -> EnvSpec:
     """
     env = make_env(config)
     try:
-        _, info = env.reset(seed=0)  # a crop that does not fit a rendered frame fails here, not in a worker
-        _check_truth(config, env, info)
+        with _named(config, "its first steps"):
+            _, info = env.reset(seed=0)  # a crop that does not fit a rendered frame fails here, not in a worker
+            _check_truth(config, env, info)
         return EnvSpec(
             id=config.id,
             **_observation(env.observation_space),

@@ -7,7 +7,7 @@ import torch
 
 from stages.common.job import Job, run_stage
 from stages.common.live import Live, live
-from worldmodels.common.params import ParamError, UserError, load_section
+from worldmodels.common.params import ParamError, load_section
 from worldmodels.common.seeding import Role, env_seeds, torch_rng
 from worldmodels.control.agent import Agent
 from worldmodels.control.config import EvaluateConfig
@@ -87,8 +87,8 @@ def film(
         if config.videos:
             trained, path = last.controller, VIDEOS / "dream.mp4"
             film_dream(path, scored, spec, agent, last.vae, dream, trained.controller, trained.best, seeds[0])
-    except UserError as error:  # the score stands without films
-        print(f"evaluate: no film: {error}")
+    except Exception as error:  # an environment that draws may raise anything, and the score stands without films
+        print(f"evaluate: no film: {' '.join(f'{type(error).__name__}: {error}'.split())}")
 
 
 def main(job: Job) -> None:

@@ -7,7 +7,7 @@ from worldmodels.common.checkpoint import Scratch, write_json
 from worldmodels.common.params import PARAMS_FILE, ParamError, parse_section, read_params, settings
 from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.control.config import ControllerConfig, EvaluateConfig
-from worldmodels.control.evaluate import scoring_spec
+from worldmodels.control.evaluate import scoring_env, scoring_spec
 from worldmodels.dream.config import DreamConfig
 from worldmodels.environment.collect import collect
 from worldmodels.environment.config import CollectConfig, EnvConfig
@@ -105,9 +105,13 @@ def main(job: Job) -> None:
     assert isinstance(env, EnvConfig)
     assert isinstance(collecting, CollectConfig)
     assert isinstance(scoring, EvaluateConfig)
-    for note in rehearse(env, films=scoring.videos > 0):
-        print(f"init: {env.id}: {note}")
+    scored, films = scoring_env(env, scoring), scoring.videos > 0
+    notes = rehearse(env, films=films and scored == env)
     scoring_spec(env, scoring, spec_of(env))
+    if scored != env:
+        notes += rehearse(scored, films=films)
+    for note in notes:
+        print(f"init: {note}")
     scratch = Scratch(job.root / ".scratch", "init", "")
     collect(env, collecting, [], [], runtime=job.runtime, folder=job.round.episodes, previous=None, scratch=scratch)
     scratch.clear()

@@ -80,3 +80,12 @@ def test_a_reader_who_has_read_enough_is_no_error() -> None:
     assert writer.stdout.readline() == "a\n"
     writer.stdout.close()
     assert writer.stderr.read() == "" and writer.wait() == 141
+
+
+def test_another_pipe_that_breaks_is_an_error() -> None:
+    program = (
+        "from worldmodels.common.errors import one_line_errors\n"
+        "with one_line_errors(): raise BrokenPipeError(32, 'the simulator is gone')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].endswith("the simulator is gone")

@@ -82,13 +82,15 @@ def test_numbers_are_rehearsed():
 
 def test_a_limit_that_is_missing_and_a_stack_of_pictures_are_said():
     assert rehearse(EnvConfig(id="CliffWalking-v1"), films=False) == [
-        "it has no limit of steps: episodes are truncated after 10,000 (env.max_steps)"
+        "CliffWalking-v1: it has no limit of steps: episodes are truncated after 10,000 (env.max_steps)"
     ]
     assert rehearse(EnvConfig(id="CliffWalking-v1", max_steps=100), films=False) == []
     stacked = "tests.environments:StackedPixels-v0"
     notes = rehearse(EnvConfig(id=stacked, max_steps=100), films=False)
-    assert notes[0] == "of its stacks of 4 pictures the last is taken"
-    assert all(note.startswith("gymnasium's checker: ") for note in notes[1:]) and len(set(notes)) == len(notes)
+    assert notes[0] == f"{stacked}: of its stacks of 4 pictures the last is taken"
+    assert all(note.startswith(f"{stacked}: gymnasium's checker: ") for note in notes[1:]) and len(set(notes)) == len(
+        notes
+    )
 
 
 class Undrawn(CountingState):
@@ -108,8 +110,18 @@ class NoRenderMode(CountingState):
 )
 def test_an_environment_that_cannot_draw_gets_no_films(env_class, reason):
     *_, last = rehearsed(env_class, films=True)
-    assert last.startswith("there will be no films, for it does not draw: ") and reason in last
+    assert last.startswith(f"{ID}: there will be no films, for it does not draw: ") and reason in last
     gym.registry.pop(ID)
     assert not any("films" in note for note in rehearsed(env_class))
     gym.registry.pop(ID)
     assert not any("films" in note for note in rehearsed(CountingState, films=True))
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.filterwarnings("ignore")
+def test_actions_that_are_not_supported_are_named_before_they_are_tried():
+    class Odd(CountingState):
+        action_space = gym.spaces.Dict({"a": gym.spaces.Discrete(2)})
+
+    with pytest.raises(ParamError, match=r"action space Dict.* is not supported; accepted: Discrete, MultiDiscrete"):
+        rehearsed(Odd)

@@ -52,6 +52,8 @@ def test_pictures_in_every_layout_and_number(obs, like, note, number):
     [
         (Box(-1, 1, (2, 2), np.float64), np.array([[1, 2], [3, 4.0]]), [1, 2, 3, 4]),
         (Box(0, 255, (5,), np.uint8), np.arange(5, dtype=np.uint8), [0, 1, 2, 3, 4]),
+        (Box(0, 1, (8, 8, 6), np.int8), np.ones((8, 8, 6), np.int8), [1] * 384),
+        (Box(0, 255, (), np.uint8), np.uint8(7), [7]),
         (Box(0, 1, (3, 4, 2), np.int8), np.ones((3, 4, 2), np.int8), [1] * 24),
         (Discrete(3, start=5), 6, [0, 1, 0]),
         (MultiDiscrete([2, 3]), np.array([1, 0]), [0, 1, 1, 0, 0]),
@@ -77,7 +79,9 @@ def test_a_key_takes_one_part(key, kind):
     obs = {"eye": COLOURS, "body": np.array([0.25, 0.5])}
     seen = observed(space, EnvConfig(key=key))
     assert seen.kind == kind and np.array_equal(seen.convert(obs), obs[key])
-    assert observed(Tuple([Discrete(2), space["body"]]), EnvConfig(key="1")).shape == (2,)
+    for number in ("1", 1):
+        assert observed(Tuple([Discrete(2), space["body"]]), EnvConfig(key=number)).shape == (2,)
+    assert observed(Tuple([Discrete(2), space["body"]]), EnvConfig(key=0)).shape == (2,)
     with pytest.raises(ParamError, match=r"env.key = 'nose': no part of the observations of .*accepted: body, eye"):
         observed(space, EnvConfig(key="nose"))
     with pytest.raises(ParamError, match=r"it has no parts: env.key has to be empty"):
@@ -118,6 +122,7 @@ def test_parts_that_are_no_numbers_are_named():
         (Box(-9, 9, (2,)), np.array([1.0, 1e39]), "not finite, inf"),
         (Box(-9, 9, (2,)), np.zeros(3), r"shape \(3,\), its space \(2,\)"),
         (Box(0, 1, (24, 32), np.float32), np.full((24, 32), np.inf, np.float32), "not finite, inf"),
+        (Box(0, 255, (24, 32), np.uint8), np.full((24, 32), 0.7), "numbers of float64, its space of uint8"),
         (Box(0, 255, (24, 32, 3), np.uint8), np.zeros((24, 30, 3), np.uint8), r"shape \(24, 30, 3\), its space"),
     ],
 )

@@ -11,19 +11,30 @@ from worldmodels.common.params import UserError
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Exit with code 1 on an error and 130 on Ctrl-C, with the reason on stderr."""
+    """Exit with code 1 on an error, 130 on Ctrl-C, with the reason on stderr, and 141 if nobody reads our output."""
     try:
         yield
         sys.stdout.flush()
     except UserError as error:
         _end(f"error: {error}", 1)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has read enough
+    except BrokenPipeError:
+        if not _unread():  # it was another pipe: an environment's, a worker's
+            _end(traceback.format_exc().rstrip(), 1)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would raise again
         sys.exit(141)
     except KeyboardInterrupt:
         _end("interrupted; the same command goes on from the last checkpoint", 130)
     except Exception:
         _end(traceback.format_exc().rstrip(), 1)
+
+
+def _unread() -> bool:
+    """Whether the reader of our output, such as `head`, has read enough."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def silence_destructors() -> None:

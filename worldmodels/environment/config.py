@@ -41,7 +41,7 @@ class EnvConfig:
     kwargs: dict[str, Any] = field(default_factory=dict)
     max_steps: Natural = 0
     observation: Literal["auto", "pixel", "state"] = "auto"
-    key: str = ""
+    key: str | Natural = ""
     frame_skip: Count = 1
     max_pool: bool = False
     noop_max: Natural = 0

@@ -24,6 +24,7 @@ _CONTRACT = (
     "accepted: gymnasium.Env, whose reset(seed=…, options=…) returns (observation, info) and whose step(action) returns"
     " (observation, reward, terminated, truncated, info)"
 )
+_UNBOUNDED = 1e30
 _WELL_KNOWN = ("gymnasium.", "ale_py.", "worldmodels.")  # modules whose environments need no checker
 
 
@@ -59,29 +60,29 @@ def rehearse(config: EnvConfig, *, films: bool) -> list[str]:
         ParamError: it does not have Gymnasium's interface, or raised an exception.
         EnvironmentFault: it gave an observation, reward or picture that no stage can use.
     """
-    raw = make_raw(config)
+    env, raw = make_env(config), make_raw(config)
     try:
+        _action(config.id, env.action_space)
         with _named(config, "its first steps"):
             _check_interface(config, raw.unwrapped)
         notes = _assumed(config, raw)
         if not type(raw.unwrapped).__module__.startswith(_WELL_KNOWN):
             notes += _found_by_gymnasium(raw.unwrapped)
-    finally:
-        raw.close()
-    env = make_env(config)
-    try:
         with _named(config, "a rehearsal"):
             _play(env)
     finally:
+        raw.close()
         env.close()
-    return notes + (_films(config) if films else [])
+    notes += _films(config) if films else []
+    return [f"{config.id}: {note}" for note in notes]
 
 
 def _check_interface(config: EnvConfig, env: gym.Env) -> None:
     try:
         started: Any = env.reset(seed=0)
     except TypeError as error:
-        raise ParamError(f"env.id = '{config.id}': reset(seed=0): {error}; {_CONTRACT}") from None
+        reason = " ".join(str(error).split())
+        raise ParamError(f"env.id = '{config.id}': reset(seed=0): {reason}; {_CONTRACT}") from None
     if not (isinstance(started, tuple) and len(started) == 2 and isinstance(started[1], dict)):
         raise ParamError(f"env.id = '{config.id}': reset returned no pair of observation and info; {_CONTRACT}")
     moved: Any = env.step(env.action_space.sample())
@@ -189,9 +190,9 @@ def _action(env_id: str, space: gym.Space) -> dict[str, Any]:
 
 
 def _is_bounded(space: gym.spaces.Box) -> bool:
-    """Whether both bounds of every dimension say something; the largest float says nothing."""
-    largest = np.finfo(np.float32).max
-    return bool((np.abs(space.low) < largest).all() and (np.abs(space.high) < largest).all())
+    """Whether both bounds of every dimension say something; the largest floats say nothing."""
+    bounds = np.abs(np.array([space.low, space.high], np.float64))
+    return bool((bounds < _UNBOUNDED).all())
 
 
 def _solved_return(config: EnvConfig, env: gym.Env) -> float | None:

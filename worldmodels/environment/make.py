@@ -1,5 +1,6 @@
 """Gymnasium environments in the models' terms: 64×64 RGB frames or flat states, one discrete action or a flat box."""
 
+import copy
 import difflib
 import importlib
 import math
@@ -168,7 +169,7 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         total, terminated, truncated, info = 0.0, False, False, {}
         for _ in range(self.config.frame_skip):
             # a copy: an environment may draw into the same array again
-            before = np.array(obs) if self.config.max_pool and obs is not None else None
+            before = copy.deepcopy(obs) if self.config.max_pool else None
             obs, reward, terminated, truncated, info = self._frame(action)
             total += reward
             if terminated or truncated:
@@ -177,12 +178,16 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
 
     def _frame(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step of the environment itself, with an action that is its own to keep or change."""
-        given = action.copy() if isinstance(action, np.ndarray) else np.int64(action)
+        box = self.env.action_space
+        if isinstance(box, gym.spaces.Box):
+            given = np.clip(np.array(action, box.dtype), box.low, box.high)
+        else:
+            given = np.int64(action)
         obs, reward, terminated, truncated, info = self.env.step(given)
         self._steps += 1
         number = _number(reward)
         if not math.isfinite(number):
-            raise self._fault("reward", f"{reward} is not one finite number")
+            raise self._fault("reward", f"{' '.join(str(reward).split())[:100]} is not one finite number")
         return obs, number, bool(terminated), bool(truncated), info
 
     def _converted(self, convert: Callable[[Any], NDArray], field: str, value: Any) -> NDArray:

@@ -49,7 +49,7 @@ def observed(space: gym.Space, config: EnvConfig) -> Observed:
     Raises:
         ParamError: it is neither a picture nor a state of at most ``MAX_STATE`` numbers; the message says what helps.
     """
-    if config.key:
+    if config.key != "":
         part, pick = _part(space, config)
         inner = _whole(part, config)
         return Observed(inner.kind, inner.shape, lambda obs: inner.convert(pick(obs)), inner.note)
@@ -86,10 +86,10 @@ def _part(space: gym.Space, config: EnvConfig) -> tuple[gym.Space, Callable[[Any
         parts = {str(key): (part, key) for key, part in space.spaces.items()}
     elif isinstance(space, gym.spaces.Tuple):
         parts = {str(i): (part, i) for i, part in enumerate(space.spaces)}
-    if config.key not in parts:
+    if str(config.key) not in parts:
         accepted = f"accepted: {', '.join(parts)}" if parts else "it has no parts: env.key has to be empty"
         raise ParamError(f"env.key = '{config.key}': no part of the observations of {config.id}; {accepted}")
-    part, key = parts[config.key]
+    part, key = parts[str(config.key)]
     return part, lambda obs: obs[key]
 
 
@@ -110,16 +110,20 @@ def _picture(space: gym.Space) -> Observed | None:
     scale = 255.0 if space.dtype.kind == "f" and high <= 1 else 1.0
     if not (low >= 0 and high <= 255) or space.dtype.kind == "b":
         return None
-    usual = space.dtype == np.uint8 and (len(space.shape) == 2 or space.shape[-1] in (1, 3))
+    usual = space.dtype == np.uint8 and (len(space.shape) == 2 or space.shape[-1:] in ((1,), (3,), (4,)))
     layout = _layout(space.shape, least=1 if usual else _LEAST)
     if layout is None:
         return None
     take, note = layout
-    whole, exact = space.shape, space.dtype == np.uint8
+    whole, exact, floats = space.shape, space.dtype == np.uint8, space.dtype.kind == "f"
 
     def convert(obs: Any) -> NDArray:
         picture = _checked(np.asarray(obs), whole)
-        return take(picture if exact else np.clip(np.rint(picture * scale), 0, 255).astype(np.uint8))
+        if exact and picture.dtype == np.uint8:
+            return take(picture)
+        if picture.dtype.kind == "f" and not floats:
+            raise ValueError(f"it has numbers of {picture.dtype}, its space of {space.dtype}")
+        return take(np.clip(np.rint(picture * scale), 0, 255).astype(np.uint8))
 
     return Observed("pixel", take(np.zeros(space.shape, np.uint8)).shape, convert, note)
 
@@ -145,7 +149,7 @@ def _layout(shape: tuple[int, ...], least: int) -> tuple[Callable[[NDArray], NDA
         if first in (1, 3) and large(middle, last):
             inner = _layout((middle, last, first), least)
             return inner and ((lambda x: inner[0](np.moveaxis(x, 0, -1))), "")
-        if last % 3 == 0 and 2 <= last // 3 <= MAX_STACK and last < first and last < middle:
+        if last % 3 == 0 and 2 <= last // 3 <= MAX_STACK and large(first, middle) and last < min(first, middle):
             return lambda x: x[..., -3:], f"of its stacks of {last // 3} pictures the last is taken"
     if len(shape) in (3, 4) and 2 <= shape[0] <= MAX_STACK:
         inner = _layout(shape[1:], least)
@@ -161,6 +165,8 @@ def _state(space: gym.Space, config: EnvConfig) -> Observed:
                 " MultiBinary, MultiDiscrete, and Dicts and Tuples of these"
             )
     size = gym.spaces.flatdim(space)
+    if size == 0:
+        raise ParamError(f"{_named(space, config)} has no numbers")
     if size > MAX_STATE:
         raise ParamError(
             f"{_named(space, config)} has {size:,} numbers, too many for a state (at most {MAX_STATE:,}), and is no"
@@ -194,5 +200,5 @@ def _leaves(space: gym.Space, name: str = "") -> list[tuple[gym.Space, str]]:
 
 
 def _named(space: gym.Space, config: EnvConfig) -> str:
-    part = f", env.key = '{config.key}'" if config.key else ""
+    part = f", env.key = '{config.key}'" if config.key != "" else ""
     return f"env.id = '{config.id}'{part}: observation space {' '.join(str(space).split())[:200]}"

@@ -41,7 +41,7 @@ def whole(tmp_path_factory) -> tuple[bytes, list]:
 def learned(tmp_path_factory):
     root = tmp_path_factory.mktemp("learned")
     log = Recorder()
-    config = replace(SMALL, epochs=12, batch_size=8, hidden_dim=16, head_hidden_dim=32)
+    config = replace(SMALL, epochs=24, batch_size=8, hidden_dim=16, head_hidden_dim=32)
     return train(root, config, store=walks(root / "latents", 100), log=log), log
 
 
@@ -53,7 +53,7 @@ def test_it_learns_a_deterministic_world(learned, tmp_path):
     assert metrics["reward_rmse"] < 0.05  # rewards are ±0.2
     assert metrics["terminal_reward_rmse"] < 0.1
     assert metrics["recall"] > 0.8 and metrics["precision"] > 0.8
-    assert 0.7 < metrics["calibration"] < 1.4  # processors round differently: 1.0 on one, 1.21 on another
+    assert 0.8 < metrics["calibration"] < 1.2
 
 
 def test_open_loop_it_beats_the_constant_and_short_horizons_are_easier(learned, tmp_path):

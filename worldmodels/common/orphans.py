@@ -43,5 +43,5 @@ def _watch(pid: int) -> None:
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             time.sleep(_EVERY)
     except psutil.NoSuchProcess:
-        pass
+        pass  # it had ended before we looked
     os._exit(1)

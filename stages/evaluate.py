@@ -7,6 +7,7 @@ import torch
 
 from stages.common.job import Job, run_stage
 from stages.common.live import Live, live
+from worldmodels.common.errors import one_line
 from worldmodels.common.params import ParamError, load_section
 from worldmodels.common.seeding import Role, env_seeds, torch_rng
 from worldmodels.control.agent import Agent
@@ -88,7 +89,7 @@ def film(
             trained, path = last.controller, VIDEOS / "dream.mp4"
             film_dream(path, scored, spec, agent, last.vae, dream, trained.controller, trained.best, seeds[0])
     except Exception as error:  # an environment that draws may raise anything, and the score stands without films
-        print(f"evaluate: no film: {' '.join(f'{type(error).__name__}: {error}'.split())}")
+        print(f"evaluate: no film: {one_line(error)}")
 
 
 def main(job: Job) -> None:

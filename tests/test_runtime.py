@@ -66,6 +66,7 @@ def test_a_worker_that_hangs_is_an_error() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("tasks", [[1], [0, 1, 0]])
 def test_a_task_that_hangs_in_this_process_is_an_error_too(tasks: list[int]) -> None:
     runtime = RuntimeConfig(workers=1, task_timeout=1.0)
@@ -78,9 +79,22 @@ def test_a_task_that_hangs_in_this_process_is_an_error_too(tasks: list[int]) -> 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_a_task_that_cannot_be_interrupted_ends_the_process() -> None:
+def test_a_task_that_hangs_in_the_background_is_an_error_too() -> None:
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from worldmodels.common import runtime\n"
+        "from tests.test_runtime import hang\n"
+        "list(runtime.run_tasks(hang, [1], runtime.RuntimeConfig(task_timeout=0.5), desc='hang'))"
+    )
+    done = run(ROOT, sys.executable, "-c", program)
+    assert done.returncode == 1 and "WorkerError: hang: no answer" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_task_that_cannot_be_interrupted_ends_the_process() -> None:
+    program = (
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\n"
         "from worldmodels.common import runtime; runtime.GRACE = 0.5\n"
         "from tests.test_runtime import hang\n"
         "list(runtime.run_tasks(hang, [1], runtime.RuntimeConfig(task_timeout=0.5), desc='hang'))"

@@ -28,6 +28,11 @@ def one_line_errors() -> Iterator[None]:
         _end(traceback.format_exc().rstrip(), 1)
 
 
+def one_line(error: Exception) -> str:
+    """An exception's type and text, at most 300 characters on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
 def _unread() -> bool:
     """Whether the reader of our output, such as `head`, has read enough."""
     try:

@@ -1,6 +1,5 @@
 """Devices and worker processes. No setting here changes a result or makes a stage stale."""
 
-import _thread
 import multiprocessing
 import os
 import signal
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 GRACE = 10.0  # seconds
+_LONGEST = 1e6  # seconds that a timer takes
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -146,29 +146,31 @@ def _on_this_machine(function: Callable[[T], R], tasks: Sequence[T], runtime: Ru
 def _within(seconds: float, function: Callable[[T], R], task: T) -> R:
     """``function(task)`` in this thread, the process's main one; a ``TimeoutError`` after so many seconds.
 
-    What does not return to the interpreter cannot be interrupted: ``GRACE`` seconds later the process ends.
+    What does not return to the interpreter cannot be interrupted, and nothing can where there is no SIGALRM (Windows):
+    ``GRACE`` seconds later the process ends. SIGINT would not do, which is ignored by what a shell runs in the
+    background.
     """
-    ended, late = threading.Event(), threading.Event()
-    threading.Thread(target=_interrupt, args=(seconds, ended, late), daemon=True).start()
+    seconds, ended = min(seconds, _LONGEST), threading.Event()
+    threading.Thread(target=_give_up, args=(seconds, ended), daemon=True).start()
+    interrupts = hasattr(signal, "setitimer")
+    before = signal.signal(signal.SIGALRM, _too_late) if interrupts else None
     try:
+        if interrupts:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
         return function(task)
-    except KeyboardInterrupt:
-        if late.is_set():
-            raise TimeoutError from None
-        raise
     finally:
+        if interrupts:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
         ended.set()
 
 
-def _interrupt(seconds: float, ended: threading.Event, late: threading.Event) -> None:
-    if ended.wait(min(seconds, threading.TIMEOUT_MAX)):
-        return
-    late.set()
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-    else:
-        _thread.interrupt_main()
-    if not ended.wait(GRACE):
+def _too_late(*_: object) -> None:
+    raise TimeoutError
+
+
+def _give_up(seconds: float, ended: threading.Event) -> None:
+    if not ended.wait(seconds + GRACE):
         print(f"error: a task does not end after runtime.task_timeout = {seconds:g} s", file=sys.stderr, flush=True)
         os._exit(1)
 

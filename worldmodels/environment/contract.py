@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
-from worldmodels.common.errors import silence_destructors
+from worldmodels.common.errors import one_line, silence_destructors
 from worldmodels.common.params import ParamError, UserError
 from worldmodels.environment.config import EnvConfig, Source
 from worldmodels.environment.make import MAX_ACTIONS, MAX_STEPS, TRUTH, make_env, make_raw
@@ -147,8 +147,7 @@ def _named(config: EnvConfig, when: str) -> Iterator[None]:
         raise
     except Exception as error:
         silence_destructors()
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ParamError(f"env.id = '{config.id}': in {when} it raised {what[:300]}") from error
+        raise ParamError(f"env.id = '{config.id}': in {when} it raised {one_line(error)}") from error
 
 
 def _check_truth(config: EnvConfig, env: gym.Env, first: dict[str, Any]) -> None:

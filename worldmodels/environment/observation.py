@@ -72,7 +72,8 @@ def frame_of(drawn: Any) -> NDArray[np.uint8]:
     if layout is None:
         shape = f" of shape {picture.shape}" if picture.shape else ""
         raise ValueError(f"{type(drawn).__name__}{shape} is no picture")
-    picture = _checked(layout[0](picture), layout[0](picture).shape)
+    picture = layout[0](picture)
+    picture = _checked(picture, picture.shape)
     if picture.dtype == np.uint8:
         return picture
     scale = 255.0 if picture.dtype.kind in "fb" and picture.max() <= 1 else 1.0

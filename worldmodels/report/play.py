@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.common.errors import one_line
 from worldmodels.common.params import UserError
 from worldmodels.environment.observation import frame_of
 from worldmodels.environment.policy import Policy
@@ -66,7 +67,7 @@ def _render(env: gym.Env) -> Frame:
     try:
         return np.array(frame_of(env.render()))  # a copy: an environment may draw into the same array again
     except Exception as error:  # an environment that draws may raise anything
-        raise DrawingError(f"render(): {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}") from error
+        raise DrawingError(f"render(): {one_line(error)}") from error
 
 
 def _sized(frame: Frame, first: Frame) -> Frame:

@@ -116,21 +116,17 @@ class Schedule:
     Attributes:
         updates: total number.
         updates_per_validation: updates between two validations; the last update is also followed by one.
-        learning_rate: peak rate of Adam.
-        decay: let the rate decay to zero along a cosine.
+        learning_rate: peak rate of Adam; it decays to zero along a cosine.
         grad_clip: maximum gradient norm of an independent model; 0 does not clip.
     """
 
     updates: int
     updates_per_validation: int
     learning_rate: float
-    decay: bool = False
     grad_clip: float = 0.0
 
     def rate(self, update: int) -> float:
         """The learning rate of update number ``update``, counted from 0."""
-        if not self.decay:
-            return self.learning_rate
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (update / self.updates)))
 
 

@@ -13,6 +13,7 @@ import torch
 
 from tests.runs import Killed, Recorder
 from tests.vision.frames import SMALL, Squares, model_bytes, train
+from worldmodels.common.checkpoint import Scratch
 from worldmodels.common.params import ParamError, parse_section
 from worldmodels.training import TrainingError
 from worldmodels.vision.config import VAEConfig
@@ -34,7 +35,7 @@ def whole(tmp_path_factory) -> tuple[bytes, list]:
 
 def test_it_learns(tmp_path):
     log = Recorder()
-    train(tmp_path, replace(SMALL, epochs=24), log=log)
+    train(tmp_path, replace(SMALL, width=8, learning_rate=5e-3, epochs=24), log=log)
     losses = log.named("validation/loss")
     assert len(losses) == 24
     assert losses[-1] < 0.7 * losses[0]
@@ -132,13 +133,16 @@ def test_the_best_is_the_epoch_of_lowest_validation_loss(tmp_path):
         source.validation_batches = lambda: iter([next(frames)])
         return source
 
-    log = Recorder()
-    best = train(tmp_path, replace(SMALL, epochs=3), source=shown(True, False, True), log=log)
+    log, config = Recorder(), replace(SMALL, epochs=3)
+    best = train(tmp_path, config, source=shown(True, False, True), log=log)
     assert np.argmin(log.named("validation/loss")) == 1
-    wanted = train(tmp_path / "short", replace(SMALL, epochs=2), source=shown(True, False))
-    assert all(torch.equal(best.state_dict()[name], weights) for name, weights in wanted.state_dict().items())
-    last = train(tmp_path / "last", replace(SMALL, epochs=3), source=shown(True, True, False))
-    assert not torch.equal(last.posterior.weight, wanted.posterior.weight)
+    with pytest.raises(Killed):  # in the third epoch: the last checkpoint is of the second's end
+        train(tmp_path / "second", config, source=shown(True, False), log=Recorder(7), checkpoint_every=100)
+    saved = Scratch(tmp_path / "second/scratch", "vae", "0" * 16).load()
+    assert saved and saved["state"]["update"] == 10
+    assert all(torch.equal(best.state_dict()[name], weights) for name, weights in saved["state"]["model"].items())
+    last = train(tmp_path / "last", config, source=shown(True, True, False))
+    assert not torch.equal(last.posterior.weight, best.posterior.weight)
 
 
 def test_it_starts_from_the_previous_v(tmp_path):

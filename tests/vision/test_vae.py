@@ -26,7 +26,20 @@ def vae() -> VAE:
 
 
 def test_the_paper_s_number_of_parameters():
-    assert sum(weights.numel() for weights in VAE(VAEConfig()).parameters()) == 4_348_547
+    paper, seen, unpadded = 4_348_547, 4 * 4 * 256, 2 * 2 * 256  # the encoder's features, with padding and without
+    assert sum(weights.numel() for weights in VAE(VAEConfig()).parameters()) == paper + (seen - unpadded) * 2 * 32
+
+
+@pytest.mark.parametrize("row", [0, 63])
+@pytest.mark.parametrize("column", [0, 63])
+def test_it_sees_a_frame_s_corners(row, column):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = VAE(VAEConfig(width=8, precision="float32"))
+    frames = np.full((2, 64, 64, 3), 127, np.uint8)
+    frames[1, row, column] = 255
+    mu, _ = vae.encode(frames)
+    assert np.abs(mu[1] - mu[0]).max() > 0
 
 
 def test_shapes_types_and_ranges(vae):
@@ -135,7 +148,7 @@ def test_of_two_pixels_off_the_mean_frame_the_rarer_counts_more():
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_it_overfits_one_batch(rng, precision):
-    config = VAEConfig(z_dim=8, width=4, beta=0.1, precision=precision)
+    config = VAEConfig(z_dim=8, width=8, beta=0.1, precision=precision)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         vae = VAE(config)

@@ -58,7 +58,6 @@ def train_memory(
         updates=min(updates, config.max_updates or updates),
         updates_per_validation=per_epoch * -(-config.validation_every // per_epoch),
         learning_rate=config.learning_rate,
-        decay=True,
         grad_clip=config.grad_clip,
     )
     fit(learner, schedule, scratch=scratch, log=log, device=device)

@@ -17,7 +17,7 @@ class VAEConfig:
             as a ball, in the reconstruction.
         precision: of the convolutions and matrix products, in training and in later use
             (``worldmodels.common.device``).
-        learning_rate: Adam's.
+        learning_rate: peak rate of Adam; it decays to zero along a cosine.
         batch_size: frames per update.
         epochs: passes over the training frames.
         max_updates: maximum number of updates, independent of the number of frames; 0: the number that the epochs give.

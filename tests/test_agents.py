@@ -103,6 +103,12 @@ def test_what_is_no_agent_is_one_line(tmp_path):
     with pytest.raises(AgentError, match=r"none/agent\.json: no such agent"):
         load_agent(tmp_path / "none")
     _, folder = packed(tmp_path, STATE, "z")
+    about = json.loads((folder / "agent.json").read_text())
+    (folder / "agent.json").write_text(json.dumps(about))  # laid out otherwise
+    load_agent(folder)
+    (folder / "agent.json").write_text(json.dumps(about | {"lineage": "another"}))
+    with pytest.raises(AgentError, match=r"agent\.json is not the one that was packed"):
+        load_agent(folder)
     (folder / "weights.safetensors").write_bytes(b"half")
     with pytest.raises(CheckpointError, match="damaged"):
         load_agent(folder)

@@ -1,3 +1,5 @@
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +79,31 @@ def test_damaged_scratch_is_named(tmp_path: Path) -> None:
     (scratch.folder / "state.pickle").write_bytes(b"half")
     with pytest.raises(CheckpointError, match=r"state\.pickle: damaged"):
         scratch.load()
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.abort, ())
+
+
+def test_nothing_is_unpickled_that_was_not_saved_here(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, "vae-r1", "a" * 64)
+    scratch.save({"update": 7})
+    (scratch.folder / "state.pickle").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(CheckpointError, match=r"state\.pickle: damaged"):
+        scratch.load()
+    for damaged in (pickle.dumps(Bomb()), b"", b"\xff" * 100):
+        (tmp_path / "vae.safetensors").write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"vae\.safetensors: damaged"):
+            load(tmp_path / "vae.safetensors")
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9, 0.999])
+def test_one_flipped_bit_is_found(tmp_path: Path, place: float) -> None:
+    path = tmp_path / "vae.safetensors"
+    save(path, {"weight": np.arange(64, dtype=np.float32)}, {"kind": "vae", "rate": 0.5})
+    whole = bytearray(path.read_bytes())
+    whole[int(place * len(whole))] ^= 1
+    path.write_bytes(bytes(whole))
+    with pytest.raises(CheckpointError, match=r"vae\.safetensors: damaged"):
+        load(path)

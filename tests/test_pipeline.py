@@ -69,6 +69,7 @@ METRICS = {
 
 def checkout(tmp_path: Path, *overrides: str) -> Path:
     """A copy of the project with other parameters."""
+    tmp_path.mkdir(parents=True, exist_ok=True)
     for name in ("stages", "worldmodels", "environments", "tests", "conf", "panels", ".dvc"):
         ignored = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
@@ -83,10 +84,14 @@ def checkout(tmp_path: Path, *overrides: str) -> Path:
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in ``folder``, with this interpreter's programs and one thread."""
+    return subprocess.run(command, cwd=folder, env=environ(), capture_output=True, text=True, timeout=600, check=False)
+
+
+def environ() -> dict[str, str]:
+    """This interpreter's programs, and one thread."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = {name: value for name, value in os.environ.items() if not name.startswith(("DVC", "PYTHONPATH"))}
-    env |= {"PATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600, check=False)
+    return env | {"PATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def repro(folder: Path, *arguments: str) -> str:

@@ -80,7 +80,8 @@ def save_agent(folder: Path, source: Round, env: EnvConfig, spec: EnvSpec, recor
     }
     partial = folder.with_name(f".{folder.name}-partial")
     shutil.rmtree(partial, ignore_errors=True)  # left by a killed run
-    checkpoint.save(partial / WEIGHTS, arrays | {"controller.best": trained.best}, {"format": FORMAT})
+    head = {"format": FORMAT, "about": checkpoint.content_digest(about)}
+    checkpoint.save(partial / WEIGHTS, arrays | {"controller.best": trained.best}, head)
     checkpoint.write_json(partial / ABOUT, about)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -93,12 +94,14 @@ def load_agent(folder: str | Path, **kwargs: Any) -> TrainedAgent:
         kwargs: of ``gymnasium.make``, where they are to be other than the agent was scored with.
 
     Raises:
-        AgentError: there is none, or it has another format.
+        AgentError: there is none, it has another format, or its two files do not belong together.
         CheckpointError: its weights are missing or damaged.
     """
     folder = Path(folder)
     about = _read_about(folder / ABOUT)
-    arrays, _ = checkpoint.load(folder / WEIGHTS)
+    arrays, head = checkpoint.load(folder / WEIGHTS)
+    if head.get("about") != checkpoint.content_digest(about):
+        raise AgentError(f"{folder}: {ABOUT} is not the one that was packed with {WEIGHTS}; export the agent again")
     spec, controller = EnvSpec.from_dict(about["spec"]), Controller(**about["controller"])
     vision = unpack_vision(_part(arrays, "vae"), about["vae"])
     memory = None

@@ -1,11 +1,10 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.environment.episodes import make_round, pixel_episode, state_episode
-from worldmodels.environment.manifest import DataError
+from worldmodels.environment.manifest import DataError, read_manifest
 from worldmodels.environment.shard import read_field, read_shard, write_shard
 from worldmodels.environment.statistics import merge_statistics, state_statistics
 from worldmodels.environment.store import EpisodeStore
@@ -59,7 +58,7 @@ def test_a_shard_that_fails_half_way_is_not_there(tmp_path):
 def test_manifest_describes_the_round(tmp_path):
     episodes = [[state_episode(5, 1), state_episode(8, 2)], [state_episode(3, 3)]]
     manifest = make_round(tmp_path / "r1", episodes)
-    assert manifest == json.loads((tmp_path / "r1" / "manifest.json").read_text())
+    assert manifest == read_manifest(tmp_path / "r1")
     assert (manifest["round"], manifest["previous"], manifest["previous_digest"]) == ("r1", None, None)
     assert (manifest["episodes"], manifest["steps"]) == (3, 16)
     assert [shard["steps"] for shard in manifest["shards"]] == [13, 3]

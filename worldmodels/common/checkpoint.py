@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from worldmodels.common.params import UserError
 
-_ABOUT = "about"  # a single key: the format does not keep the order of several
+_HEAD = "head"  # a single key: the format does not keep the order of several
 
 
 class CheckpointError(UserError):
@@ -53,15 +53,48 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
+def write_manifest(path: Path, value: Mapping[str, Any]) -> None:
+    """Write ``value`` as JSON with its ``content_digest``, atomically."""
+    write_json(path, {**value, "digest": content_digest(value)})
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The value that ``write_manifest`` wrote.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is not what was written.
+    """
+    value = json.loads(path.read_bytes())
+    if not isinstance(value, dict) or value.pop("digest", None) != content_digest(value):
+        raise ValueError("not what was written")
+    return value
+
+
+def content_digest(value: Mapping[str, Any]) -> str:
+    """SHA-256 of plain values, however they are laid out in a file."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def save(path: Path, arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> None:
-    """Save arrays and plain values that describe them in one safetensors file, atomically.
+    """Save arrays and plain values that describe them in one safetensors file, with a digest of both, atomically.
 
     The same content gives the same bytes.
     """
     from safetensors.numpy import save as serialise  # imported late: V and M can also be trained without files
 
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    write_bytes(path, serialise(whole, {_ABOUT: json.dumps(about, sort_keys=True, allow_nan=False)}))
+    head = {"about": dict(about), "digest": _digest_of(whole, about)}
+    write_bytes(path, serialise(whole, {_HEAD: json.dumps(head, sort_keys=True, allow_nan=False)}))
+
+
+def _digest_of(arrays: Mapping[str, NDArray], about: Mapping[str, Any]) -> str:
+    """SHA-256 of names, types, shapes and values."""
+    total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        total.update(f"{name} {array.dtype} {array.shape}".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 def load(path: Path, *kinds: str) -> tuple[dict[str, NDArray], dict[str, Any]]:
@@ -71,17 +104,20 @@ def load(path: Path, *kinds: str) -> tuple[dict[str, NDArray], dict[str, Any]]:
         kinds: what the plain value ``kind`` may be; none: it is not looked at.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or of another kind.
+        CheckpointError: the file is missing, damaged (its digest is checked), or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            arrays, about = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[_ABOUT])  # noqa: SIM118
+            arrays, head = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[_HEAD])  # noqa: SIM118
+        about, wanted = head["about"], head["digest"]
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint; `dvc repro` or `dvc pull` brings it") from None
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint ({type(error).__name__}); delete it and rerun") from None
+    if _digest_of(arrays, about) != wanted:
+        raise CheckpointError(f"{path}: damaged checkpoint, not the values that were saved; delete it and rerun")
     if kinds and about.get("kind") not in kinds:
         raise CheckpointError(f"{path}: holds {about.get('kind')!r}, not {' or '.join(kinds)}")
     return arrays, about
@@ -125,8 +161,9 @@ class Scratch:
         self._state = self.folder / "state.pickle"
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the saved state, atomically. It is a pickle: for use on this machine only."""
-        write_bytes(self._state, pickle.dumps(dict(state)))
+        """Replace the saved state, atomically. It is a digest and a pickle: for use on this machine only."""
+        pickled = pickle.dumps(dict(state))
+        write_bytes(self._state, hashlib.sha256(pickled).digest() + pickled)
 
     def load(self) -> dict[str, Any] | None:
         """The last saved state; None if there is none.
@@ -136,10 +173,11 @@ class Scratch:
         """
         if not self._state.exists():
             return None
-        try:
-            return pickle.loads(self._state.read_bytes())
-        except (pickle.UnpicklingError, EOFError, ImportError, AttributeError) as error:
-            raise CheckpointError(f"{self._state}: damaged ({type(error).__name__}); delete its folder") from None
+        whole = self._state.read_bytes()
+        digest, pickled = whole[: hashlib.sha256().digest_size], whole[hashlib.sha256().digest_size :]
+        if hashlib.sha256(pickled).digest() != digest:
+            raise CheckpointError(f"{self._state}: damaged; delete its folder")
+        return pickle.loads(pickled)
 
     def clear(self) -> None:
         """Delete the folder: the stage has succeeded."""

@@ -1,6 +1,5 @@
 """Manifest of one round of episodes: metadata that stages and readers need without opening a shard."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.common.checkpoint import file_digest, write_json
+from worldmodels.common import checkpoint
+from worldmodels.common.checkpoint import file_digest
 from worldmodels.common.params import UserError
 from worldmodels.environment.shard import read_field
 from worldmodels.environment.spec import EnvSpec
@@ -25,11 +25,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of the round in ``folder``.
 
     Raises:
-        DataError: it is missing or not JSON.
+        DataError: it is missing or damaged.
     """
     path = folder / MANIFEST
     try:
-        return json.loads(path.read_bytes())
+        return checkpoint.read_manifest(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such manifest; `dvc repro` or `dvc pull` brings the episodes") from None
     except ValueError as error:
@@ -76,7 +76,7 @@ def write_manifest(
         "returns": _summary(np.concatenate(returns)) if seeds else None,
         "state": _states(shards) if seeds and spec.observation == "state" else None,
     }
-    write_json(folder / MANIFEST, manifest)
+    checkpoint.write_manifest(folder / MANIFEST, manifest)
     return manifest
 
 

@@ -1,5 +1,7 @@
 """Settings of V."""
 
+from typing import Literal
+
 from worldmodels.common.params import Count, Natural, NonNegative, Positive, Precision, settings
 
 
@@ -10,6 +12,8 @@ class VAEConfig:
     Attributes:
         z_dim: latent dimensions.
         width: channels of the first convolution; the others have 2, 4 and 8 times as many.
+        padding: rows and columns of zeros around what each convolution sees: 1, or 0 as in the paper, where a frame's
+            last two rows and columns are not seen.
         beta: weight of the KL term.
         free_bits: KL in nats per latent dimension, averaged over a frame's dimensions, below which it has no penalty.
         foreground_weight: a pixel at distance d, in [0, 1], from the data's mean frame has weight 1 + foreground_weight
@@ -26,6 +30,7 @@ class VAEConfig:
 
     z_dim: Count = 32
     width: Count = 32
+    padding: Literal[0, 1] = 1
     beta: NonNegative = 1.0
     free_bits: NonNegative = 0.5
     foreground_weight: NonNegative = 0.0

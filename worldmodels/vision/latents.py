@@ -11,7 +11,6 @@
 Columns are memory-mapped on reading and streamed on writing, so memory is bounded for runs of any length.
 """
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.common.checkpoint import file_digest, write_json
+from worldmodels.common.checkpoint import file_digest, read_manifest, write_manifest
 from worldmodels.common.params import UserError
 from worldmodels.records import LatentEpisode
 
@@ -185,7 +184,7 @@ class LatentWriter:
             raise LatentError(f"{self._folder}: some episodes have env.truth and some have not; collect them anew")
         counts = {"episodes": episodes, "steps": steps, "observations": self._columns["mu"].rows}
         digests = {f"{name}.npy": file_digest(self._partial / f"{name}.npy") for name in self._columns}
-        write_json(self._partial / MANIFEST, {**self._head, **counts, "digests": digests})
+        write_manifest(self._partial / MANIFEST, {**self._head, **counts, "digests": digests})
         shutil.rmtree(self._folder, ignore_errors=True)
         self._partial.rename(self._folder)
 
@@ -222,7 +221,7 @@ class _Column:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
+        manifest = read_manifest(path)
     except FileNotFoundError:
         raise LatentError(f"{path}: no such store of latents; `dvc repro` or `dvc pull` brings it") from None
     except ValueError:

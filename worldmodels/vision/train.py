@@ -62,7 +62,7 @@ def train_vision(
     Args:
         seed, stream: name the random stream of this training.
         previous: V with the initial weights, instead of random ones, and with the mean frame, which is kept: a moving
-            one would move z under M. Of the same ``z_dim`` and ``width``.
+            one would move z under M. Of the same ``z_dim``, ``width`` and ``padding``.
         log: takes the metrics of ``vae_loss``: squared pixel error per frame and nats per frame.
 
     Returns:
@@ -91,7 +91,7 @@ def _take_over(vae: VAE, previous: Vision) -> None:
         vae.load_weights(previous.weights())
     except RuntimeError:
         raise TrainingError(
-            "vae: the previous round's V has other shapes; give z_dim and width the same values in every round"
+            "vae: the previous round's V has other shapes; give z_dim, width and padding the same values in every round"
         ) from None
 
 

@@ -22,8 +22,8 @@ _DARKEST = 1 / 510  # half a step of uint8: a pixel that is always black still h
 class VAE(nn.Module, Vision):
     """V of the paper: 64×64×3 → conv 32, 16, 8, 4 → (mu, logvar) → z → deconv 5, 13, 30, 64 → 64×64×3.
 
-    The convolutions are padded, where the paper's are not (31, 14, 6, 2) and never see a frame's last two rows and
-    columns, which is where Pong's ball leaves the field.
+    The paper's convolutions are not padded (31, 14, 6, 2): they never see a frame's last two rows and columns, which is
+    where Pong's ball leaves the field (``VAEConfig.padding``).
 
     It is centred: the encoder sees a frame's difference from the data's mean frame, and the decoder adds to that
     frame's logits. Otherwise V first learns the still ground, and small things that move over it late or never.
@@ -44,15 +44,15 @@ class VAE(nn.Module, Vision):
         mean = np.full(FRAME_SHAPE, 127.5) if mean_frame is None else mean_frame
         self.register_buffer("mean_frame", frames_to_float(torch.as_tensor(mean)[None]).contiguous())
         width = config.width
-        seen, features = 128 * width, 32 * width  # 8 width channels × 4 × 4; the decoder's features are the paper's
+        features, padding = 32 * width, config.padding  # 8 width channels × 2 × 2, as in the paper
         self.encoder = nn.Sequential(
-            *(nn.Conv2d(3, width, 4, stride=2, padding=1), nn.ReLU()),
-            *(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.ReLU()),
-            *(nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=1), nn.ReLU()),
-            *(nn.Conv2d(4 * width, 8 * width, 4, stride=2, padding=1), nn.ReLU()),
+            *(nn.Conv2d(3, width, 4, stride=2, padding=padding), nn.ReLU()),
+            *(nn.Conv2d(width, 2 * width, 4, stride=2, padding=padding), nn.ReLU()),
+            *(nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=padding), nn.ReLU()),
+            *(nn.Conv2d(4 * width, 8 * width, 4, stride=2, padding=padding), nn.ReLU()),
             nn.Flatten(),
         )
-        self.posterior = nn.Linear(seen, 2 * config.z_dim)
+        self.posterior = nn.Linear(4 * features if padding else features, 2 * config.z_dim)
         self.expand = nn.Linear(config.z_dim, features)
         self.first_deconv = nn.ConvTranspose2d(features, 4 * width, 5, stride=2)
         self.decoder = nn.Sequential(

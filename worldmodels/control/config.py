@@ -22,7 +22,9 @@ class ControllerConfig:
         popsize: candidates per generation.
         sigma0: initial standard deviation of a parameter in a search from zero.
         warm_sigma0: initial standard deviation in a search that starts at a controller.
-        generations: generations of the search from the previous round's controller, or from zero if there is none.
+        start: where a later round's search begins: at the ``previous`` round's controller, or at ``zero``, as the first
+            round's does: a controller that lived on a dream's errors is a bad beginning in a better one.
+        generations: generations of that search.
         fresh_generations: where there is one, generations of a second search, from zero. It finds unlike controllers:
             to collect with, and where the first search is stuck.
         real_generations: with ``both``, generations of the search in the real environment.
@@ -43,6 +45,7 @@ class ControllerConfig:
     popsize: Count = 64
     sigma0: Positive = 0.1
     warm_sigma0: Positive = 0.1
+    start: Literal["previous", "zero"] = "previous"
     generations: Count = 800
     fresh_generations: Natural = 0
     real_generations: Natural = 50

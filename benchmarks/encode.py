@@ -23,7 +23,7 @@ def run(device: torch.device) -> list[Result]:
 
 def ours(device: torch.device) -> Way:
     """The project's encoding, from uint8 frames to (mu, logvar)."""
-    vision, frames = VAE(VAEConfig()).to(device).eval(), paper.frames(FRAMES)
+    vision, frames = VAE(VAEConfig(padding=0)).to(device).eval(), paper.frames(FRAMES)
 
     def work() -> float:
         encode_observations(vision, frames, EncodeConfig().batch_size)

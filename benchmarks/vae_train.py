@@ -66,7 +66,8 @@ class _Frames:
 
 def ours(device: torch.device, precision: Precision) -> Way:
     """The project's training, including its checkpoint."""
-    source, config = _Frames(), VAEConfig(epochs=1, precision=precision)
+    source = _Frames()
+    config = VAEConfig(padding=0, epochs=1, precision=precision)  # unpadded, as the stock layers are
 
     def work() -> float:
         with tempfile.TemporaryDirectory() as name:

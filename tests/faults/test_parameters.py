@@ -28,7 +28,8 @@ SCALARS = st.one_of(
     st.floats(),
     st.text(max_size=8),
 )
-VALUES = st.recursive(
+USUAL = [value for values in GOOD.values() for value in values.values() if not isinstance(value, dict | list)]
+VALUES = st.sampled_from(USUAL) | st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
 )
 CHANGES = st.lists(
@@ -78,4 +79,4 @@ def test_each_is_accepted_or_refused_in_one_line() -> None:
     check()
     folder.cleanup()
     print(dict(outcomes))
-    assert outcomes.total() >= COUNT and min(outcomes["accepted"], outcomes["refused"]) > COUNT // 30
+    assert outcomes.total() >= COUNT and min(outcomes["accepted"], outcomes["refused"]) > COUNT // 20

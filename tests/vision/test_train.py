@@ -33,9 +33,10 @@ def whole(tmp_path_factory) -> tuple[bytes, list]:
     return uninterrupted(tmp_path_factory.mktemp("whole"), SMALL)
 
 
-def test_it_learns(tmp_path):
+@pytest.mark.parametrize(("padding", "width", "learning_rate"), [(0, 2, 1e-2), (1, 8, 5e-3)])
+def test_it_learns(tmp_path, padding, width, learning_rate):
     log = Recorder()
-    train(tmp_path, replace(SMALL, width=8, learning_rate=5e-3, epochs=24), log=log)
+    train(tmp_path, replace(SMALL, padding=padding, width=width, learning_rate=learning_rate, epochs=24), log=log)
     losses = log.named("validation/loss")
     assert len(losses) == 24
     assert losses[-1] < 0.7 * losses[0]

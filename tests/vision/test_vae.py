@@ -147,8 +147,9 @@ def test_of_two_pixels_off_the_mean_frame_the_rarer_counts_more():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_it_overfits_one_batch(rng, precision):
-    config = VAEConfig(z_dim=8, width=8, beta=0.1, precision=precision)
+@pytest.mark.parametrize(("padding", "width"), [(0, 4), (1, 8)])
+def test_it_overfits_one_batch(rng, precision, padding, width):
+    config = VAEConfig(z_dim=8, width=width, padding=padding, beta=0.1, precision=precision)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         vae = VAE(config)

@@ -2,8 +2,9 @@
 
     obs[t] --action[t]--> reward[t], terminated[t], truncated[t], obs[t+1]
 
-An episode of T steps has T+1 observations. Only its last step may be terminated or truncated. Shape symbols are those
-of ARCHITECTURE.md.
+An episode of T steps has T+1 observations. Only its last step may be truncated, and of a recorded one only the last
+terminated; in an encoded one a step terminates with which a dream is to end (``vision.config.EncodeConfig``). Shape
+symbols are those of ARCHITECTURE.md.
 """
 
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Episode:
 
     def __post_init__(self) -> None:
         check_alignment(len(self.obs), self.action, self.reward, self.terminated, self.truncated, self.truth)
+        _check_last("terminated", self.terminated)
 
     def __len__(self) -> int:
         """Number of steps, T."""
@@ -59,8 +61,8 @@ class LatentEpisode:
         mu, logvar: (T+1, Z) float32.
         action: (T, A) float32, encoded: one-hot, or scaled to [-1, 1] (``EnvSpec.encode_action``).
         reward: (T,) float32, unscaled.
-        terminated, truncated: (T,) bool.
-        truth: as in ``Episode``.
+        terminated: (T,) bool: the task, or a part of it that a dream is to end with, ended here.
+        truncated: (T,) bool: as in ``Episode``. truth: likewise.
     """
 
     mu: NDArray[np.float32]
@@ -119,5 +121,9 @@ def check_alignment(
     for name, array in (("action", action), ("terminated", terminated), ("truncated", truncated)):
         if len(array) != steps:
             raise ValueError(f"{steps} rewards but {len(array)} entries of {name}")
-    if (terminated | truncated)[:-1].any():
-        raise ValueError("an episode ends at its last step only")
+    _check_last("truncated", truncated)
+
+
+def _check_last(name: str, ends: NDArray[np.bool_]) -> None:
+    if ends[:-1].any():
+        raise ValueError(f"{name} before its last step: an episode ends there only")

@@ -49,32 +49,36 @@ def test_latents_are_aligned_with_what_happened(tmp_path):
     assert store.action.dtype == np.float32
 
 
-@pytest.mark.parametrize(("left", "lengths", "ends"), [
-    ([3, 3, 3, 2, 2, 2, 1, 1, 0], [3, 3, 2], [True] * 3),  # the last life ends with the game
-    ([3, 3, 3, 3, 3, 3, 3, 3, 2], [8], [True]),
-    ([3, 2, 2, 2, 2, 2, 2, 2, 2], [1, 7], [True, False]),  # the recording ends, the last life does not
+GAME = replace(
+    episode(np.arange(9, dtype=np.float32)[:, None]),
+    reward=np.array([0, 0, -1, 0, 0.5, 1, 0, 0], np.float32),
+    truth=np.array([[0, 3], [0, 3], [0, 2], [0, 2], [0, 2], [0, 1], [0, 1], [0, 1], [0, 0]], np.float32),
+)
+
+
+@pytest.mark.parametrize(("config", "ends"), [
+    (EncodeConfig(), [7]),
+    (EncodeConfig(lives="lives"), [1, 4, 7]),
+    (EncodeConfig(points=True), [2, 4, 5, 7]),
+    (EncodeConfig(lives="lives", points=True), [1, 2, 4, 5, 7]),
 ])  # fmt: skip
-def test_each_life_is_an_episode(tmp_path, left, lengths, ends):
-    obs, steps = np.arange(9, dtype=np.float32)[:, None], np.arange(8)
-    game = replace(
-        episode(obs),
-        truth=np.stack((np.zeros(9), left), 1).astype(np.float32),
-        terminated=(steps == 7) & ends[-1],
-        truncated=(steps == 7) & (not ends[-1]),
-    )
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_lost_life_or_a_point_terminates_and_the_game_goes_on(tmp_path, config, ends, cut):
+    game = GAME
+    if cut:  # the recording ends before the game does
+        assert GAME.truth is not None
+        game = replace(GAME, terminated=np.zeros(8, bool), truth=np.where(GAME.truth[:, 1:] == 0, 1, GAME.truth))
+        ends = ends[:-1]
     identity = fit_normaliser({"mean": [0.0], "std": [1.0], "binary": []})
-    spec, config = {"id": "X", "truth": ("other", "lives")}, EncodeConfig(lives="lives")
+    spec = {"id": "X", "truth": ("other", "lives")}
     store = encode_episodes(
         identity, [game], config, encode_action=one_hot, spec=spec, source="s", folder=tmp_path / "r1"
     )
-    assert store.lengths.tolist() == lengths
-    lives, start = list(store.episodes()), 0
-    for life, length, end in zip(lives, lengths, ends, strict=True):
-        np.testing.assert_array_equal(life.mu, obs[start : start + length + 1])
-        np.testing.assert_array_equal(life.reward, steps[start : start + length])
-        assert life.terminated.tolist() == [False] * (length - 1) + [end]
-        start += length
-    assert [life.truncated.any() for life in lives] == [False] * (len(lives) - 1) + [not ends[-1]]
+    assert store.lengths.tolist() == [8]
+    assert np.flatnonzero(store.terminated).tolist() == ends
+    np.testing.assert_array_equal(store.mu, game.obs)
+    np.testing.assert_array_equal(store.reward, game.reward)
+    assert not GAME.terminated[:-1].any()  # the recording is left as it was
 
 
 def test_frames_are_encoded_as_v_does_whatever_the_batches(tmp_path):

@@ -11,6 +11,9 @@ class DreamConfig:
 
     Attributes:
         horizon: steps after which a dream is truncated.
+        value: the return of a dream is discounted (``mdnrnn.discount``), and where it was truncated M's value of its
+            last step stands for what comes after (as in Kaiser et al. 2020, "Model Based Reinforcement Learning for
+            Atari"). A short dream then tells what a long one would, with less chance in it.
         temperature: τ of the mixture; above 1 the dream is less certain than M, and harder to exploit.
         starts: dreams start at recorded episode starts, or at any recorded state.
         warmup: recorded steps before a start that M follows first, so that h there is what it is in reality; an episode
@@ -26,6 +29,7 @@ class DreamConfig:
     """
 
     horizon: Count = 1000
+    value: bool = False
     temperature: Positive = 1.0
     starts: Literal["episode", "any"] = "episode"
     warmup: Natural = 16

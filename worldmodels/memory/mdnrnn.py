@@ -16,6 +16,7 @@ from worldmodels.memory.ensemble import Linear, Perceptron
 from worldmodels.memory.outcome import Outcome, OutcomeHeads
 from worldmodels.memory.stats import WorldStats
 
+_NEUTRAL_VALUE = {"value_mean": 0.0, "value_scale": 1.0}
 LOGSTD_LOW, LOGSTD_HIGH = -7.0, 2.0  # in units of WorldStats.scale; a body at rest moves by a thousandth of one
 
 
@@ -64,7 +65,7 @@ class MDNRNN(nn.Module):
     def __init__(self, config: MDNRNNConfig, z_dim: int, action_dim: int, stats: WorldStats | None = None) -> None:
         super().__init__()
         self.config, self.z_dim, self.action_dim = config, z_dim, action_dim
-        self.stats = stats if stats is not None else WorldStats(z_dim)
+        self.stats = stats if stats is not None else WorldStats(z_dim, **_NEUTRAL_VALUE if config.discount else {})
         self.has_binary = bool(self.stats.binary.any())
         members, hidden, head = config.ensemble_size, config.hidden_dim, config.head_hidden_dim
         inputs, outputs = z_dim + action_dim, z_dim * 3 * config.num_mixtures
@@ -139,6 +140,17 @@ class MDNRNN(nn.Module):
         """The outcome of the steps of ``output``, which were made from z by action and led to z_next (shapes as z)."""
         return self.outcome_heads(self.stats, output.h, z, action, z_next)
 
+    def value(self, z: Tensor, action: Tensor, z_next: Tensor) -> Tensor:
+        """Return after the step from z by action to z_next, discounted and in the environment's units.
+
+        What followed such steps in the recordings, whoever acted there. Shapes as z, without Z.
+
+        Raises:
+            ValueError: ``config.discount`` is 0.
+        """
+        s = self.stats
+        return s.value_mean + s.value_scale * self.outcome_heads.value(s, z, action, z_next)
+
     def advance(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
         """Member 0's state after a step, without a prediction.
 
@@ -189,6 +201,11 @@ class MDNRNN(nn.Module):
         s = self.stats
         reward = s.terminal_reward_mean + s.terminal_reward_scale * outcome.terminal_reward
         return reward.clamp(s.terminal_reward_low, s.terminal_reward_high)
+
+    def expected_reward(self, outcome: Outcome) -> Tensor:
+        """Mean reward over whether the episode ends here, in the environment's units."""
+        ends = torch.sigmoid(outcome.terminated_logit)
+        return ends * self.terminal_reward(outcome) + (1 - ends) * self.step_reward(outcome)
 
     def _heads(self, h: Tensor, x: Tensor) -> Tensor:
         """The density of every member, (E, N, O), from h (E, N, D) and x = [z, action] (E, N, Z+A)."""

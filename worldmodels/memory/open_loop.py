@@ -44,8 +44,8 @@ class OpenLoop(NamedTuple):
 
     Attributes:
         rows: by horizon; one that no segment reaches is omitted.
-        reward_correlation: between predicted and recorded rewards summed over ``REWARD_STEPS`` steps; NaN if no segment
-            is that long or all sums are equal.
+        reward_correlation: between expected and recorded rewards summed over ``REWARD_STEPS`` steps or up to the first
+            that terminates; NaN if all sums are equal.
     """
 
     rows: list[OpenLoopRow]
@@ -73,8 +73,12 @@ def open_loop(
         for h in horizons
         if reached[:, h - 1].any()
     ]
-    whole = reached[:, REWARD_STEPS - 1]
-    sums = reward[:REWARD_STEPS].sum(0)[whole], batch.reward[0, :, CONTEXT : CONTEXT + REWARD_STEPS].sum(1)[whole]
+    seen = batch.mask[0, :, CONTEXT : CONTEXT + REWARD_STEPS]  # (B, REWARD_STEPS)
+    recorded, terminated = (x[0, :, CONTEXT : CONTEXT + REWARD_STEPS] for x in (batch.reward, batch.terminated))
+    ends = (terminated & seen).cumsum(1)  # up to and with a step
+    goes_on = seen & (ends == terminated)
+    whole = seen[:, 0] & (seen[:, -1] | (ends[:, -1] > 0))  # (B,): the sum is known
+    sums = reward[:REWARD_STEPS].sum(0)[whole], (recorded * goes_on).sum(1)[whole]
     return OpenLoop(rows, _correlation(*(x.double().cpu().numpy() for x in sums)))
 
 
@@ -97,14 +101,17 @@ def _segments(store: LatentStore, episodes: NDArray, horizon: int, stream: Seque
 
 
 def _predictions(model: MDNRNN, batch: LatentBatch) -> tuple[Tensor, Tensor]:
-    """M's mean predictions (H, E, B, Z), and the rewards of these steps, averaged over members (H, B)."""
+    """M's mean predictions (H, E, B, Z), and the rewards it expects of these steps, averaged over members (H, B)."""
     z, action = (x.expand(model.ensemble_size, -1, -1, -1) for x in (batch.z, batch.action))
     state = model.unroll(z[:, :, :CONTEXT], action[:, :, :CONTEXT], model.initial_state(z.shape[1])).state
     now, predicted, rewards = z[:, :, CONTEXT], [], []  # (E, B, Z)
+    goes_on = torch.ones(z.shape[:2], device=z.device)  # (E, B), probability
     for t in range(CONTEXT, z.shape[2]):
         output = model.step(now, action[:, :, t], state)
         after, state = model.expected(output, now, action[:, :, t]), output.state
-        rewards.append(model.step_reward(model.outcome(output, now, action[:, :, t], after)).mean(0))
+        outcome = model.outcome(output, now, action[:, :, t], after)
+        rewards.append((goes_on * model.expected_reward(outcome)).mean(0))
+        goes_on = goes_on * torch.sigmoid(-outcome.terminated_logit)
         predicted.append(after)
         now = after
     return torch.stack(predicted), torch.stack(rewards)

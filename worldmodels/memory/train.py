@@ -47,7 +47,7 @@ def train_memory(
     Raises:
         TrainingError: ``previous`` does not fit, or a loss or gradient is not finite.
     """
-    named, stats = (seed, *stream), world_stats(store)
+    named, stats = (seed, *stream), world_stats(store, config.discount)
     if config.reward_form == "auto":
         form = choose_reward_form(store, stats, config, named) if previous is None else previous.config.reward_form
         config = replace(config, reward_form=form)
@@ -95,7 +95,8 @@ class _Learner:
         self.store, self.config, self.stream, self.device = store, config, stream, device
         episodes, self.held_out = split_episodes(len(store), stream[0])
         columns = resident(store, device) if has_room(store.nbytes, device) else store
-        self.lanes = Lanes(columns, episodes, config.ensemble_size, config.batch_size, config.sequence_length, stream)
+        sizes = config.ensemble_size, config.batch_size, config.sequence_length
+        self.lanes = Lanes(columns, episodes, *sizes, stream, config.discount)
         self.model = _make_model(store, stats, config, previous, stream).to(device)
         self.rnn = RNNState(*(x.clone() for x in self.model.initial_state(config.batch_size)))
 

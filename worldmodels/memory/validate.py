@@ -26,12 +26,14 @@ def validate(model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Seque
             units, of ordinary and of terminating steps. terminated: cross entropy in nats per step. recall, precision:
             of termination at a predicted probability of one half (0 where undefined). calibration: predicted over true
             number of terminations; 1 is right (0 where none happened). reward_at_gain, _at_loss, _elsewhere: the mean
-            predicted reward of the steps whose reward is above, below and exactly 0, where there are any: what is rare
-            can be missed without a trace in the mean error.
+            expected reward of the steps whose reward is above, below and exactly 0, where there are any: what is rare
+            can be missed without a trace in the mean error. value_r_squared: the part of the variance of the recorded
+            discounted returns that the value explains, if M has one.
     """
     totals: dict[str, Tensor] = {}
     state = model.initial_state(0)
-    for batch in walk_through(store, episodes, _LANES, model.config.sequence_length, stream):
+    config = model.config
+    for batch in walk_through(store, episodes, _LANES, config.sequence_length, stream, config.discount):
         batch = _for_members(batch.to(model.device), model.ensemble_size)
         if batch.fresh.any():
             state = model.initial_state(batch.z.shape[1])
@@ -50,11 +52,11 @@ def _for_members(batch: LatentBatch, ensemble_size: int) -> LatentBatch:
 def _sums(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: LatentBatch) -> dict[str, Tensor]:
     predicted = torch.sigmoid(outcome.terminated_logit) * batch.mask
     ends = batch.mask & batch.terminated
-    expected = model.step_reward(outcome)
+    expected = model.expected_reward(outcome)
     kinds = {"gain": batch.reward > 0, "loss": batch.reward < 0, "none": batch.reward == 0}
-    kinds = {name: batch.mask & ~ends & kind for name, kind in kinds.items()}
+    kinds = {name: batch.mask & kind for name, kind in kinds.items()}
     off = {
-        "reward": expected - batch.reward,
+        "reward": model.step_reward(outcome) - batch.reward,
         "terminal_reward": model.terminal_reward(outcome) - batch.reward,
     }
     return step_losses(model, output, outcome, batch) | {
@@ -65,15 +67,26 @@ def _sums(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: LatentBa
         "predicted": predicted,
         "called": predicted >= 0.5,
         "hits": ends & (predicted >= 0.5),
+        **_returns(batch),
         **{f"steps_{name}": kind for name, kind in kinds.items()},
         **{f"expected_{name}": expected * kind for name, kind in kinds.items()},
     }
 
 
+def _returns(batch: LatentBatch) -> dict[str, Tensor]:
+    """Moments of the recorded returns."""
+    foreseen = batch.mask & batch.foreseen
+    to_go = batch.to_go.double() * foreseen
+    return {"foreseen": foreseen, "return": to_go, "return_squared": to_go.square()}
+
+
 def _metrics(model: MDNRNN, totals: dict[str, float]) -> dict[str, float]:
     steps, ends = totals["steps"], totals["ends"]
+    foreseen = totals["foreseen"]
     counts = {"nll": steps, "binary": steps, "reward": steps - ends, "terminal_reward": ends, "terminated": steps}
+    counts["value"] = foreseen
     losses = {name: torch.tensor(totals[name] / max(count, 1)) for name, count in counts.items() if name in totals}
+    spread = totals["return_squared"] / max(foreseen, 1) - (totals["return"] / max(foreseen, 1)) ** 2
     return {
         "loss": float(total_loss(model.config, losses)),
         "nll": float(losses["nll"]),
@@ -84,6 +97,7 @@ def _metrics(model: MDNRNN, totals: dict[str, float]) -> dict[str, float]:
         "recall": totals["hits"] / max(ends, 1),
         "precision": totals["hits"] / max(totals["called"], 1),
         "calibration": totals["predicted"] / max(ends, 1),
+        **({"value_r_squared": 1 - float(losses["value"] * model.stats.value_scale**2) / spread} if spread else {}),
         **{
             f"reward_{where}": totals[f"expected_{name}"] / totals[f"steps_{name}"]
             for name, where in (("gain", "at_gain"), ("loss", "at_loss"), ("none", "elsewhere"))

@@ -48,10 +48,13 @@ class EncodeConfig:
 
     Attributes:
         batch_size: observations encoded at once.
-        lives: name of the value of ``env.truth`` that counts a game's lives. With it each life is an episode for M, and
-            a dream ends where a life does: what is lost with it is lost in the dream too, though the game goes on. The
-            score and V are not affected. Empty: whole games.
+        lives: name of the value of ``env.truth`` that counts a game's lives. With it a step that loses a life
+            terminates for M, and so a dream ends there: what is lost with a life is lost in the dream too, though the
+            game, and M's memory of it, goes on. The score and V are not affected. Empty: none.
+        points: the same for every step whose reward is not 0, as Karpathy's "Pong from Pixels" (2016) ends an episode
+            with each point. A dream is then worth its first reward, and cannot be paid for the same point twice.
     """
 
     batch_size: Count = 256
     lives: str = ""
+    points: bool = False

@@ -1,7 +1,6 @@
 """Encoding of episodes into latents, with memory bounded by one episode."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,41 +40,29 @@ def encode_episodes(
     with LatentWriter(folder, spec=spec, source=source) as writer:
         for episode in bar:
             mu, logvar = encode_observations(vision, episode.obs, config.batch_size)
-            encoded = LatentEpisode(
-                mu=mu,
-                logvar=logvar,
-                action=np.asarray(encode_action(episode.action), dtype=np.float32),
-                reward=episode.reward,
-                terminated=episode.terminated,
-                truncated=episode.truncated,
-                truth=episode.truth,
+            writer.add(
+                LatentEpisode(
+                    mu=mu,
+                    logvar=logvar,
+                    action=np.asarray(encode_action(episode.action), dtype=np.float32),
+                    reward=episode.reward,
+                    terminated=_ends(config, episode, spec),
+                    truncated=episode.truncated,
+                    truth=episode.truth,
+                )
             )
-            for part in each_life(encoded, spec["truth"].index(config.lives)) if config.lives else [encoded]:
-                writer.add(part)
     return LatentStore(folder)
 
 
-def each_life(episode: LatentEpisode, lives: int) -> Iterator[LatentEpisode]:
-    """The lives of a game, one after the other; all but the last end with ``terminated``.
-
-    Args:
-        lives: column of ``truth`` with the number of lives left.
-    """
-    assert episode.truth is not None
-    lost = np.flatnonzero(np.diff(episode.truth[:, lives]) < 0) + 1  # number of steps before the next life
-    for start, stop in pairwise([0, *lost[lost < len(episode)].tolist(), len(episode)]):
-        steps, seen, goes_on = slice(start, stop), slice(start, stop + 1), stop < len(episode)
-        terminated = episode.terminated[steps].copy()
-        terminated[-1] |= goes_on
-        yield LatentEpisode(
-            mu=episode.mu[seen],
-            logvar=episode.logvar[seen],
-            action=episode.action[steps],
-            reward=episode.reward[steps],
-            terminated=terminated,
-            truncated=episode.truncated[steps],
-            truth=episode.truth[seen],
-        )
+def _ends(config: EncodeConfig, episode: Episode, spec: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """(T,) the steps with which a dream is to end."""
+    ends = episode.terminated.copy()
+    if config.points:
+        ends |= episode.reward != 0
+    if config.lives:
+        assert episode.truth is not None
+        ends |= np.diff(episode.truth[:, spec["truth"].index(config.lives)]) < 0
+    return ends
 
 
 def encode_observations(

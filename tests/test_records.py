@@ -38,6 +38,14 @@ def test_a_misaligned_episode_is_refused(changes: dict, named: str) -> None:
         episode(3, **changes)
 
 
+def test_encoded_a_game_may_terminate_on_its_way_but_is_not_cut() -> None:
+    mu, flags = np.zeros((4, 2), np.float32), np.array([True, False, False])
+    rest = {"mu": mu, "logvar": mu, "action": np.zeros((3, 1), np.float32), "reward": np.zeros(3, np.float32)}
+    assert LatentEpisode(**rest, terminated=flags, truncated=np.zeros(3, bool)).terminated[0]
+    with pytest.raises(ValueError, match="last step"):
+        LatentEpisode(**rest, terminated=np.zeros(3, bool), truncated=flags)
+
+
 def test_latents_need_as_many_variances_as_means() -> None:
     with pytest.raises(ValueError, match="logvar"):
         LatentEpisode(

@@ -148,8 +148,8 @@ class MDNRNN(nn.Module):
         Raises:
             ValueError: ``config.discount`` is 0.
         """
-        s = self.stats
-        return s.value_mean + s.value_scale * self.outcome_heads.value(s, z, action, z_next)
+        foreseen = self.outcome_heads.value(self.stats, z, action, z_next)
+        return self.stats.value_mean + self.stats.value_scale * foreseen
 
     def advance(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
         """Member 0's state after a step, without a prediction.

@@ -23,6 +23,9 @@ from worldmodels.report.video import write_video
 from worldmodels.vision.base import Vision, sample_z
 
 
+FILMED = 250  # steps of a dream's film at least, unless the dream ends: a horizon may be too short to watch
+
+
 def film_agent(path: Path, env_config: EnvConfig, agent: Agent, seed: int) -> None:
     """The agent's episode of ``seed`` in the real environment, as rendered by the environment."""
     env = make_env(env_config, render=True)
@@ -46,15 +49,18 @@ def film_dream(
 ) -> None:
     """The same controller from the same start in reality and, independently, in member 0's dream, side by side.
 
+    Both for the dream's horizon, but at least ``FILMED`` steps, unless they end before.
+
     Args:
         solution: (N,) C's parameters.
         seed: of the real episode; also of the dream's noise.
     """
     env = make_env(env_config, render=True)
+    steps = max(dream.config.horizon, FILMED)
     try:
-        shots = play(env, agent, seed, dream.config.horizon)
+        shots = play(env, agent, seed, steps)
         first = next(shots)
-        dreamed = _dreamed(spec, vision, dream, controller, solution, first.obs, seed)
+        dreamed = _dreamed(spec, vision, dream, controller, solution, first.obs, seed, steps)
         real = map(_captioned, chain([first], shots))
         frames = (side_by_side(*pair) for pair in hold_last(real, dreamed))
         write_video(path, frames, playing_speed(env, env_config.frame_skip))
@@ -74,8 +80,9 @@ def _dreamed(
     solution: NDArray[np.float32],
     obs: NDArray,
     seed: int,
+    steps: int,
 ) -> Iterator[Frame]:
-    """The dream that starts at the observation ``obs``, frame by frame, until it terminates or is truncated."""
+    """The dream that starts at the observation ``obs``, frame by frame, until it terminates, but at most ``steps``."""
     with torch.inference_mode():
         generator = torch.Generator().manual_seed(seed)
         mu, logvar = (torch.from_numpy(array) for array in vision.encode(np.asarray(obs)[None]))  # (1, Z)
@@ -84,7 +91,7 @@ def _dreamed(
         yield annotate(_drawn(spec, vision, z), 0, 0.0)
         solutions = torch.from_numpy(solution).expand(dream.ensemble_size, -1)
         total = 0.0
-        for step in range(1, dream.config.horizon + 1):
+        for step in range(1, steps + 1):
             action = controller.act(solutions, dream.features(state))  # (E, 1, A)
             noise = Noise.draw((dream.ensemble_size, 1), dream.z_dim, generator)
             state, reward, terminated, _ = dream.step(state, action, noise)

@@ -80,8 +80,8 @@ def check_value(mdnrnn: MDNRNNConfig, dream: DreamConfig) -> None:
     """
     if dream.value and not mdnrnn.discount:
         raise ParamError(
-            f"{PARAMS_FILE}: dream.value = true with mdnrnn.discount = 0: M has no value; accepted: a discount between"
-            " 0 and 1, or dream.value = false"
+            f"{PARAMS_FILE}: dream.value = true with mdnrnn.discount = 0: M has no value; accepted: a discount up"
+            " to 0.999, or dream.value = false"
         )
 
 

@@ -22,7 +22,6 @@ from worldmodels.report.states import draw_state
 from worldmodels.report.video import write_video
 from worldmodels.vision.base import Vision, sample_z
 
-
 FILMED = 250  # steps of a dream's film at least, unless the dream ends: a horizon may be too short to watch
 
 

@@ -17,7 +17,7 @@ GENERATIONS, FULL_HORIZON = 15, 1000
 
 def run(device: torch.device) -> list[Result]:  # noqa: ARG001 (always on the CPU)
     """One ask and one tell, compared with the dreams of 64 candidates × 16 rollouts × 1,000 steps in between."""
-    search = CMAES(np.zeros(paper.CONTROLLER_PARAMS), 0.1, paper.POPSIZE, np.random.default_rng(0), diagonal=False)
+    search = CMAES(np.zeros(paper.CONTROLLER_PARAMS), 0.1, paper.POPSIZE, np.random.default_rng(0))
     dream = on_workers(DreamConfig(horizon=HORIZON, end_on_leaving=False, precision="auto"))
     dream()
     load, overhead, dreaming = Load(), [], []

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -136,8 +136,8 @@ def dreaming(*, popsize: int = 64, rollouts: int = 16, hidden: int = paper.D) ->
     return work, products(popsize * rollouts * horizon * flop)
 
 
-def searching(parameters: int, diagonal: bool) -> Prepared:
-    search = CMAES(np.zeros(parameters), 0.1, paper.POPSIZE, np.random.default_rng(0), diagonal=diagonal)
+def searching(parameters: int, covariance: Literal["full", "diagonal"]) -> Prepared:
+    search = CMAES(np.zeros(parameters), 0.1, paper.POPSIZE, np.random.default_rng(0), covariance)
 
     def work() -> None:
         for _ in range(5):
@@ -161,12 +161,12 @@ CURVES = {
     "popsize": Curve("dream", "candidates", (16, 48, 160), lambda n, _: dreaming(popsize=n), PRODUCTS),
     "rollouts": Curve("dream", "rollouts", (4, 12, 40), lambda n, _: dreaming(rollouts=n), PRODUCTS),
     "hidden": Curve("dream", "units of M", (64, 192, 640), lambda n, _: dreaming(hidden=n), PRODUCTS),
-    "cma": Curve("CMA-ES, full", "parameters", (200, 600, 2_000), lambda n, _: searching(n, False), DRAWN),
+    "cma": Curve("CMA-ES, full", "parameters", (200, 600, 2_000), lambda n, _: searching(n, "full"), DRAWN),
     "cma_diagonal": Curve(
         "CMA-ES, diagonal",
         "parameters",
         (2_000, 6_000, 20_000),
-        lambda n, _: searching(n, True),
+        lambda n, _: searching(n, "diagonal"),
         DRAWN,
     ),
 }

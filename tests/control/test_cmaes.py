@@ -1,4 +1,5 @@
 import pickle
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -6,10 +7,15 @@ import pytest
 from worldmodels.control.cmaes import CMAES
 
 GOAL = np.array([1.0, -2.0, 0.5, 3.0, -1.0])
+TURN = np.linalg.qr(np.random.default_rng(1).standard_normal((5, 5)))[0]
 
 
-def new_search(*, diagonal: bool = False, seed: int = 7) -> CMAES:
-    return CMAES(np.zeros(5), 0.5, 12, np.random.default_rng(seed), diagonal=diagonal)
+Covariance = Literal["full", "diagonal", "identity"]
+COVARIANCES: list[Covariance] = ["full", "diagonal", "identity"]
+
+
+def new_search(covariance: Covariance = "full", seed: int = 7) -> CMAES:
+    return CMAES(np.zeros(5), 0.5, 12, np.random.default_rng(seed), covariance)
 
 
 def sphere(solutions):
@@ -23,11 +29,34 @@ def advance(search: CMAES, generations: int) -> CMAES:
     return search
 
 
-@pytest.mark.parametrize("diagonal", [False, True])
-def test_it_climbs_to_the_top_of_a_sphere(diagonal):
-    search = advance(new_search(diagonal=diagonal), 120)
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_it_climbs_to_the_top_of_a_sphere(covariance):
+    search = advance(new_search(covariance), 120)
     np.testing.assert_allclose(search.mean, GOAL, atol=1e-4)
     assert search.sigma < 1e-3
+
+
+def valley(solutions):
+    return -((solutions * np.array([30, 30, 30, 30, 1])) ** 2).sum(axis=1)
+
+
+def test_each_covariance_learns_what_it_says():
+    correlation = {}
+    spread = {}
+    for covariance in COVARIANCES:
+        search = new_search(covariance)
+        for _ in range(60):
+            solutions = search.ask()
+            search.tell(solutions, valley(solutions @ TURN if covariance == "full" else solutions))
+        sample = np.concatenate([search.ask() for _ in range(200)])
+        learned = np.corrcoef(sample.T)
+        correlation[covariance] = abs(learned - np.eye(5)).max()
+        spread[covariance] = sample.std(0).max() / sample.std(0).min()
+    assert correlation["full"] > 0.9
+    assert correlation["diagonal"] < 0.1
+    assert correlation["identity"] < 0.1
+    assert spread["diagonal"] > 5
+    assert spread["identity"] < 1.1
 
 
 def test_it_maximises_and_does_not_minimise():
@@ -38,10 +67,10 @@ def test_it_maximises_and_does_not_minimise():
     assert search.mean.sum() > 10
 
 
-@pytest.mark.parametrize("diagonal", [False, True])
-def test_a_stored_search_goes_on_to_the_same_bits(diagonal):
-    whole = advance(new_search(diagonal=diagonal), 30)
-    resumed = advance(pickle.loads(pickle.dumps(advance(new_search(diagonal=diagonal), 11))), 19)
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_a_stored_search_goes_on_to_the_same_bits(covariance):
+    whole = advance(new_search(covariance), 30)
+    resumed = advance(pickle.loads(pickle.dumps(advance(new_search(covariance), 11))), 19)
     assert resumed.mean.tobytes() == whole.mean.tobytes()
     assert resumed.sigma == whole.sigma
     assert resumed.ask().tobytes() == whole.ask().tobytes()
@@ -82,4 +111,4 @@ def test_the_search_survives_a_generation_without_a_finite_return():
 
 def test_a_population_too_small_to_recombine_is_refused():
     with pytest.raises(ValueError, match="popsize = 3"):
-        CMAES(np.zeros(5), 0.5, 3, np.random.default_rng(0), diagonal=False)
+        CMAES(np.zeros(5), 0.5, 3, np.random.default_rng(0))

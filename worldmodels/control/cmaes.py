@@ -6,6 +6,7 @@ Source: Hansen, "The CMA Evolution Strategy: A Tutorial", 2016.
 """
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,20 +22,27 @@ class CMAES:
         sigma0: initial standard deviation of every parameter, > 0.
         popsize: candidates per generation, at least ``MIN_POPSIZE``.
         rng: the search's own stream.
-        diagonal: keep the covariance diagonal: cost linear instead of quadratic in N, for thousands of parameters.
+        covariance: what is learned of it: all (``full``), its ``diagonal``, or nothing (``identity``); then sigma alone
+            adapts. The latter two cost time and memory linear in N, not quadratic.
 
     Raises:
         ValueError: ``popsize`` is too small.
     """
 
     def __init__(
-        self, mean: NDArray[np.floating], sigma0: float, popsize: int, rng: np.random.Generator, *, diagonal: bool
+        self,
+        mean: NDArray[np.floating],
+        sigma0: float,
+        popsize: int,
+        rng: np.random.Generator,
+        covariance: Literal["full", "diagonal", "identity"] = "full",
     ) -> None:
         if popsize < MIN_POPSIZE:
             raise ValueError(f"popsize = {popsize}: CMA-ES needs at least {MIN_POPSIZE}")
         options = {
             "popsize": popsize,
-            "CMA_diagonal": diagonal,
+            "CMA_diagonal": covariance != "full",
+            "CMA_on": covariance != "identity",
             "randn": _Normal(rng),
             "seed": math.nan,  # any other value makes pycma seed the global generator
             "verbose": -10,  # silent, and ignores a cma_signals.in in the working folder

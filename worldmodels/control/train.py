@@ -21,7 +21,6 @@ from worldmodels.control.search import Candidate, Place, Search, SearchState, pl
 from worldmodels.training import Checkpointer, Log, Metrics, TrainingError
 
 MAX_SAMPLES = 64
-DIAGONAL_ABOVE = 2000  # parameters; a full covariance costs 4 s per generation at 10,000
 
 
 def train_controller(
@@ -120,7 +119,7 @@ class _Run:
             self.config.sigma0 if search.start == "zero" else self.config.warm_sigma0,
             self.config.popsize,
             numpy_rng(self.seed, "cmaes", *self.stream, self.state.search),
-            diagonal=self.controller.num_params > DIAGONAL_ABOVE,
+            self.config.covariance,
         )
 
     def _plain(self, found: NDArray[np.float64]) -> NDArray[np.floating]:

@@ -91,7 +91,7 @@ def test_termination_is_plain_cross_entropy_so_its_minimum_is_the_true_rate():
 
 
 def test_the_value_learns_where_the_return_is_known():
-    data, stats = batch(), WorldStats(2, value_mean=1.0, value_scale=5.0)
+    data, stats = batch(), WorldStats(2, has_value=True, value_mean=1.0, value_scale=5.0)
     data = data._replace(to_go=torch.full((E, B, L), 7.0), foreseen=torch.arange(L).expand(E, B, L) != 1)
     model = MDNRNN(replace(SMALL, ensemble_size=E, num_mixtures=1, discount=0.9), 2, 1, stats)
     assert model.outcome_heads.later is not None

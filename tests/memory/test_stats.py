@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.memory.worlds import counting, make_store, walk, walks
+from worldmodels.memory.returns import returns_to_go
 from worldmodels.memory.stats import WorldStats, world_stats
 
 
@@ -62,8 +63,9 @@ def test_unknown_statistics_are_refused():
 
 def test_the_values_unit_is_of_the_recorded_returns(tmp_path):
     store = make_store(tmp_path / "latents", [counting(3), counting(2)])  # they end; the reward of step t is t
-    stats = world_stats(store, 0.5)
+    stats = world_stats(store, returns_to_go(store, 0.5))
     returns = [1 + 2 / 2, 2, 0, 1, 0]  # after each step
     assert stats.value_mean.item() == pytest.approx(np.mean(returns))
     assert stats.value_scale.item() == pytest.approx(np.std(returns))
+    assert (stats.value_low.item(), stats.value_high.item()) == (0, 2)
     assert not hasattr(world_stats(store), "value_mean")

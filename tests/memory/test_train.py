@@ -18,6 +18,7 @@ from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.files import load_memory
 from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.open_loop import open_loop
+from worldmodels.memory.returns import returns_to_go
 from worldmodels.memory.train import clip_each_member
 from worldmodels.memory.validate import validate
 from worldmodels.memory.windows import walk_through
@@ -66,7 +67,7 @@ def test_its_value_explains_as_much_of_what_follows_as_can_be_known(tmp_path):
     store = make_store(tmp_path / "unseen", [walk(1000 + seed) for seed in range(count)])
     explained = validate(model, store, np.arange(count), (0,))["value_r_squared"]
     where, wanted = [], []  # a walk's future depends on where it is; 0.2 apart places are told apart
-    for batch in walk_through(store, np.arange(count), count, 60, (0,), config.discount):
+    for batch in walk_through(store, np.arange(count), count, 60, (0,), returns_to_go(store, config.discount)):
         told = batch.mask & batch.foreseen
         where.append((batch.z_next[told][:, 0] / 0.2).round())
         wanted.append(batch.to_go[told])

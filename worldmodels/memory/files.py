@@ -40,8 +40,11 @@ def pack_memory(model: MDNRNN) -> tuple[dict[str, NDArray], dict[str, Any]]:
 def unpack_memory(weights: Mapping[str, NDArray], about: Mapping[str, Any]) -> MDNRNN:
     """The inverse of ``pack_memory``; on the CPU, in evaluation mode."""
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
-    own = {name.removeprefix("stats."): value for name, value in tensors.items() if name.startswith("stats.")}
-    stats = WorldStats(about["z_dim"], **own)
-    model = MDNRNN(MDNRNNConfig(**about["config"]), about["z_dim"], about["action_dim"], stats)
+    config = MDNRNNConfig(**about["config"])
+    own: dict[str, Any] = {
+        name.removeprefix("stats."): value for name, value in tensors.items() if name.startswith("stats.")
+    }
+    stats = WorldStats(about["z_dim"], has_value=bool(config.discount), **own)
+    model = MDNRNN(config, about["z_dim"], about["action_dim"], stats)
     model.load_state_dict(tensors)
     return model.eval()

@@ -16,7 +16,6 @@ from worldmodels.memory.ensemble import Linear, Perceptron
 from worldmodels.memory.outcome import Outcome, OutcomeHeads
 from worldmodels.memory.stats import WorldStats
 
-_NEUTRAL_VALUE = {"value_mean": 0.0, "value_scale": 1.0}
 LOGSTD_LOW, LOGSTD_HIGH = -7.0, 2.0  # in units of WorldStats.scale; a body at rest moves by a thousandth of one
 
 
@@ -65,7 +64,7 @@ class MDNRNN(nn.Module):
     def __init__(self, config: MDNRNNConfig, z_dim: int, action_dim: int, stats: WorldStats | None = None) -> None:
         super().__init__()
         self.config, self.z_dim, self.action_dim = config, z_dim, action_dim
-        self.stats = stats if stats is not None else WorldStats(z_dim, **_NEUTRAL_VALUE if config.discount else {})
+        self.stats = stats if stats is not None else WorldStats(z_dim, has_value=bool(config.discount))
         self.has_binary = bool(self.stats.binary.any())
         members, hidden, head = config.ensemble_size, config.hidden_dim, config.head_hidden_dim
         inputs, outputs = z_dim + action_dim, z_dim * 3 * config.num_mixtures
@@ -141,15 +140,16 @@ class MDNRNN(nn.Module):
         return self.outcome_heads(self.stats, output.h, z, action, z_next)
 
     def value(self, z: Tensor, action: Tensor, z_next: Tensor) -> Tensor:
-        """Return after the step from z by action to z_next, discounted and in the environment's units.
+        """Return after the step from z by action to z_next, discounted, in the environment's units, and clipped to the
+        range in the data.
 
         What followed such steps in the recordings, whoever acted there. Shapes as z, without Z.
 
         Raises:
             ValueError: ``config.discount`` is 0.
         """
-        foreseen = self.outcome_heads.value(self.stats, z, action, z_next)
-        return self.stats.value_mean + self.stats.value_scale * foreseen
+        s, foreseen = self.stats, self.outcome_heads.value(self.stats, z, action, z_next)
+        return (s.value_mean + s.value_scale * foreseen).clamp(s.value_low, s.value_high)
 
     def advance(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
         """Member 0's state after a step, without a prediction.

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worldmodels.memory.windows import returns_to_go
+from worldmodels.memory.returns import Returns
 from worldmodels.vision.base import posterior_std
 from worldmodels.vision.latents import LatentStore
 
@@ -29,8 +29,8 @@ class WorldStats(nn.Module):
         terminal_reward_mean, terminal_reward_scale, terminal_reward_low, terminal_reward_high: () float, the same for
             the rewards of steps that did.
         terminated_rate: () float, terminations per step.
-        value_mean, value_scale: () float, mean and standard deviation of the discounted returns after steps; only of an
-            M that has a value.
+        value_mean, value_scale, value_low, value_high: () float, the same for the discounted returns after steps; only
+            of an M that has a value.
     """
 
     delta: Tensor
@@ -49,8 +49,10 @@ class WorldStats(nn.Module):
     terminated_rate: Tensor
     value_mean: Tensor
     value_scale: Tensor
+    value_low: Tensor
+    value_high: Tensor
 
-    def __init__(self, z_dim: int, **values: Tensor | float | bool) -> None:
+    def __init__(self, z_dim: int, *, has_value: bool = False, **values: Tensor | float | bool) -> None:
         """Neutral units and unbounded ranges, except those in ``values``."""
         super().__init__()
         inf = torch.inf
@@ -62,9 +64,8 @@ class WorldStats(nn.Module):
             "z_high": torch.full((z_dim,), inf),
             "terminated_rate": 0.01,
         }
-        for kind in ("reward", "terminal_reward"):
+        for kind in ("reward", "terminal_reward", *(["value"] if has_value else [])):
             neutral |= {f"{kind}_mean": 0.0, f"{kind}_scale": 1.0, f"{kind}_low": -inf, f"{kind}_high": inf}
-        neutral |= {name: values[name] for name in ("value_mean", "value_scale") if name in values}
         if unknown := values.keys() - neutral.keys():
             raise ValueError(f"unknown statistics {sorted(unknown)}")
         for name, default in neutral.items():
@@ -72,10 +73,8 @@ class WorldStats(nn.Module):
             self.register_buffer(name, torch.as_tensor(values.get(name, default), dtype=dtype).clone())
 
 
-def world_stats(store: LatentStore, discount: float = 0.0) -> WorldStats:
-    """The statistics of all recorded episodes; memory is bounded for any number of episodes.
-
-    ``discount`` is that of the value; 0: there is none.
+def world_stats(store: LatentStore, returns: Returns | None = None) -> WorldStats:
+    """The statistics of all recorded episodes, and of their returns if M is to have a value.
 
     Rewards of terminating steps count as terminal, all others as ordinary. If no step terminates, terminal rewards get
     the range of the ordinary ones.
@@ -83,8 +82,8 @@ def world_stats(store: LatentStore, discount: float = 0.0) -> WorldStats:
     state = store.spec["observation"] == "state"
     changes, binary = _Moments(), np.full(store.z_dim, state)
     ordinary, terminal = _Moments(), _Moments()
-    seen, returns = _Moments(), _Moments()
-    for number, episode in enumerate(store.episodes()):
+    seen, later = _Moments(), _Moments()
+    for episode in store.episodes():
         spread = _SPREAD * posterior_std(episode.logvar)  # dreams use sampled z, whose range is wider than that of mu
         seen.add(episode.mu - spread)
         seen.add(episode.mu + spread)
@@ -92,10 +91,8 @@ def world_stats(store: LatentStore, discount: float = 0.0) -> WorldStats:
         binary &= ((episode.mu == 0) | (episode.mu == 1)).all(0)
         ordinary.add(episode.reward[~episode.terminated])
         terminal.add(episode.reward[episode.terminated])
-        if discount:
-            steps = np.arange(len(episode))[None, None]  # (1, 1, T)
-            to_go, foreseen = returns_to_go(store, np.full((1, 1), number), steps, discount)
-            returns.add(to_go[foreseen].numpy())
+    if returns is not None:
+        later.add(returns.to_go[returns.foreseen])
     scale = np.where(binary | (not state), 1.0, np.maximum(changes.std, _SMALLEST))
     rewards = ordinary if ordinary.count else terminal
     ends = terminal if terminal.count else rewards
@@ -109,7 +106,8 @@ def world_stats(store: LatentStore, discount: float = 0.0) -> WorldStats:
         **_range("reward", rewards, 0.0),
         **_range("terminal_reward", ends, float(rewards.std)),  # if all ends pay alike, their spread gives no unit
         terminated_rate=terminal.count / store.steps,
-        **_value_range(returns) if discount else {},
+        has_value=returns is not None,
+        **_range("value", later, 0.0) if later.count else {},
     )
 
 
@@ -120,14 +118,6 @@ def _range(name: str, moments: "_Moments", least_scale: float) -> dict[str, floa
         f"{name}_scale": scale if scale > _SMALLEST else 1.0,
         f"{name}_low": float(moments.low),
         f"{name}_high": float(moments.high),
-    }
-
-
-def _value_range(returns: "_Moments") -> dict[str, float]:
-    scale = float(returns.std) if returns.count else 0.0
-    return {
-        "value_mean": float(returns.mean) if returns.count else 0.0,
-        "value_scale": scale if scale > _SMALLEST else 1.0,
     }
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from worldmodels.memory.loss import step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput, RNNState
 from worldmodels.memory.outcome import Outcome
+from worldmodels.memory.returns import returns_to_go
 from worldmodels.memory.windows import LatentBatch, walk_through
 from worldmodels.vision.latents import LatentStore
 
@@ -33,7 +34,8 @@ def validate(model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Seque
     totals: dict[str, Tensor] = {}
     state = model.initial_state(0)
     config = model.config
-    for batch in walk_through(store, episodes, _LANES, config.sequence_length, stream, config.discount):
+    returns = returns_to_go(store, config.discount)
+    for batch in walk_through(store, episodes, _LANES, config.sequence_length, stream, returns):
         batch = _for_members(batch.to(model.device), model.ensemble_size)
         if batch.fresh.any():
             state = model.initial_state(batch.z.shape[1])

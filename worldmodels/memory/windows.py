@@ -6,7 +6,6 @@ used in every batch. Only the rows of the batch are read from the store.
 """
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,10 +16,9 @@ from torch import Tensor
 
 from worldmodels.common.device import upload
 from worldmodels.common.seeding import numpy_rng
+from worldmodels.memory.returns import Returns
 from worldmodels.vision.base import sample_z
 from worldmodels.vision.latents import LatentStore
-
-_UNSEEN = 0.05  # the part of a discounted sum's weights that may lie beyond the rewards that are read for it
 
 
 class LatentBatch(NamedTuple):
@@ -30,8 +28,7 @@ class LatentBatch(NamedTuple):
         z, z_next: (E, B, L, Z), drawn from the posterior. z_seen: what M is shown of z: z itself, or z with noise.
         action: (E, B, L, A). reward: (E, B, L), unscaled.
         terminated, mask: (E, B, L) bool; mask is False past the end of the episode.
-        to_go: (E, B, L), discounted sum of the rewards after the step, unscaled. foreseen: (E, B, L) bool: the
-            recording goes on for long enough to tell it. Zeros where no discount is given.
+        to_go, foreseen: (E, B, L), as in ``Returns``; zeros where there are none.
         fresh: (E, B) bool: the window is its lane's first or follows the end of an episode; its recurrent state is
             zero.
     """
@@ -64,7 +61,7 @@ def gather(
     sequence_length: int,
     rng: np.random.Generator,
     fresh: NDArray,
-    discount: float = 0.0,
+    returns: Returns | None = None,
 ) -> LatentBatch:
     """The windows of ``sequence_length`` steps that begin at step ``offset`` (E, B) of ``episode`` (E, B)."""
     lengths = store.lengths[episode][..., None]  # (E, B, 1)
@@ -72,7 +69,9 @@ def gather(
     row = store.step_offset[episode][..., None] + np.minimum(steps, lengths - 1)
     seen = np.concatenate((np.minimum(steps, lengths), np.minimum(steps[..., -1:] + 1, lengths)), -1)  # (E, B, L+1)
     z = _draw_z(store, store.obs_offset[episode][..., None] + seen, rng)  # (E, B, L+1, Z)
-    to_go, foreseen = returns_to_go(store, episode, steps, discount)
+    to_go, foreseen = (np.zeros(row.shape, kind) for kind in (np.float32, np.bool_))
+    if returns is not None:
+        to_go, foreseen = returns.to_go[row], returns.foreseen[row]
     return LatentBatch(
         z=z[:, :, :-1],
         z_next=z[:, :, 1:],
@@ -81,32 +80,10 @@ def gather(
         reward=_rows(store.reward, row),
         terminated=_rows(store.terminated, row),
         mask=torch.from_numpy(steps < lengths),
-        to_go=to_go,
-        foreseen=foreseen,
+        to_go=torch.from_numpy(to_go),
+        foreseen=torch.from_numpy(foreseen),
         fresh=torch.from_numpy(fresh),
     )
-
-
-def returns_to_go(store: LatentStore, episode: NDArray, steps: NDArray, discount: float) -> tuple[Tensor, Tensor]:
-    """``LatentBatch.to_go`` and ``foreseen`` of consecutive ``steps`` (E, B, L) of ``episode`` (E, B).
-
-    A sum is cut where the rest would weigh less than a twentieth of all weights.
-    """
-    if not discount:
-        return torch.zeros(steps.shape), torch.zeros(steps.shape, dtype=torch.bool)
-    ahead = math.ceil(math.log(_UNSEEN) / math.log(discount))
-    lengths, first = store.lengths[episode][..., None], store.step_offset[episode][..., None]
-    window = steps[..., :1] + np.arange(steps.shape[-1] + ahead)  # (E, B, L+ahead)
-    rows = first + np.minimum(window, lengths - 1)
-    reward, terminated = _rows(store.reward, rows), _rows(store.terminated, rows)
-    recorded = upload(torch.from_numpy(window < lengths), reward.device)
-    terminated = terminated & recorded
-    ends = terminated.cumsum(-1)  # up to and with a step
-    before = (ends - terminated.long())[..., : steps.shape[-1], None]
-    ended = ends.unfold(-1, ahead + 1, 1) > before  # (E, B, L, ahead+1), by one of the steps t to t+k
-    later = (reward * recorded)[..., 1:].unfold(-1, ahead, 1) * ~ended[..., :-1]  # (E, B, L, ahead)
-    weights = discount ** torch.arange(ahead, dtype=reward.dtype, device=reward.device)
-    return later @ weights, recorded[..., ahead:] | ended[..., -1]
 
 
 def _draw_z(store: LatentStore, row: NDArray, rng: np.random.Generator) -> Tensor:
@@ -139,7 +116,7 @@ class Lanes:
         episodes: indices of the episodes to read.
         ensemble_size, lanes, sequence_length: E, B, L.
         stream: names the random stream.
-        discount: of the windows' ``to_go``.
+        returns: of the store's steps.
     """
 
     def __init__(
@@ -150,10 +127,10 @@ class Lanes:
         lanes: int,
         sequence_length: int,
         stream: Sequence[Any],
-        discount: float = 0.0,
+        returns: Returns | None = None,
     ) -> None:
         self._store, self._episodes, self._stream = store, episodes, tuple(stream)
-        self._sequence_length, self._discount = sequence_length, discount
+        self._sequence_length, self._returns = sequence_length, returns
         self._orders: dict[tuple[int, int], NDArray] = {}
         self._drawn = np.zeros(ensemble_size, np.int64)
         self._batches = 0
@@ -172,7 +149,7 @@ class Lanes:
         """The next batch."""
         rng = numpy_rng(*self._stream, "memory-z", self._batches)
         where = self._episode, self._offset, self._sequence_length
-        batch = gather(self._store, *where, rng, self._fresh, self._discount)
+        batch = gather(self._store, *where, rng, self._fresh, self._returns)
         self._batches += 1
         self._advance()
         return batch
@@ -212,7 +189,7 @@ def walk_through(
     lanes: int,
     sequence_length: int,
     stream: Sequence[Any],
-    discount: float = 0.0,
+    returns: Returns | None = None,
 ) -> Iterator[LatentBatch]:
     """All windows of ``episodes`` once, in a fixed order, E = 1: ``lanes`` episodes in parallel, longest first.
 
@@ -224,4 +201,4 @@ def walk_through(
         for start in range(0, int(store.lengths[group[0]]), sequence_length):
             offset = np.full((1, len(group)), start)
             fresh = np.full((1, len(group)), start == 0)
-            yield gather(store, group[None], offset, sequence_length, rng, fresh, discount)
+            yield gather(store, group[None], offset, sequence_length, rng, fresh, returns)

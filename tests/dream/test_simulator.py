@@ -1,4 +1,5 @@
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ PUSHES = torch.tensor([[0.1, 0.0], [0.0, -0.2], [0.3, 0.3]])
 def small_mdnrnn(ensemble_size: int = 2) -> MDNRNN:
     """Small changes in a wide range and an end in about 2 % of the steps, for any initial weights."""
     torch.manual_seed(3)
-    ranges = {"z_low": torch.full((2,), -2.0), "z_high": torch.full((2,), 2.0)}
+    ranges: dict[str, Any] = {"z_low": torch.full((2,), -2.0), "z_high": torch.full((2,), 2.0)}
     stats = WorldStats(2, delta=1.0, scale=torch.full((2,), 0.02), terminated_rate=0.02, **ranges)
     return MDNRNN(
         MDNRNNConfig(hidden_dim=8, num_mixtures=3, ensemble_size=ensemble_size, head_hidden_dim=6), 2, 2, stats

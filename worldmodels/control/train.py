@@ -21,6 +21,7 @@ from worldmodels.control.search import Candidate, Place, Search, SearchState, pl
 from worldmodels.training import Checkpointer, Log, Metrics, TrainingError
 
 MAX_SAMPLES = 64
+DIAGONAL_ABOVE = 2000  # parameters; a full covariance costs 4 s per generation at 10,000
 
 
 def train_controller(
@@ -114,12 +115,15 @@ class _Run:
             self.state.finalists = []  # returns of another place do not compare
             self._record(self._validate(search.place, best))
             start = self._scaled(best)
+        covariance = self.config.covariance
+        if covariance == "auto":
+            covariance = "diagonal" if self.controller.num_params > DIAGONAL_ABOVE else "full"
         return CMAES(
             start,
             self.config.sigma0 if search.start == "zero" else self.config.warm_sigma0,
             self.config.popsize,
             numpy_rng(self.seed, "cmaes", *self.stream, self.state.search),
-            self.config.covariance,
+            covariance,
         )
 
     def _plain(self, found: NDArray[np.float64]) -> NDArray[np.floating]:

@@ -23,8 +23,9 @@ class ControllerConfig:
         sigma0: initial standard deviation of a parameter in a search from zero.
         warm_sigma0: initial standard deviation in a search that starts at a controller.
         covariance: what CMA-ES learns of the covariance of N parameters: all (``full``), its ``diagonal``, or nothing
-            (``identity``); ``auto`` is full up to 2,000 parameters and diagonal above. A generation of popsize P moves the full covariance by about P / 2N², which with N above a
-            thousand is nothing in hundreds of generations, and costs 0.4 s at 1,700 parameters, 4 s at 10,000.
+            (``identity``); ``auto`` is full up to 2,000 parameters and diagonal above. A generation of popsize P moves
+            the full covariance by about P / 2N², which with N above a thousand is nothing in hundreds of generations,
+            and costs 0.4 s at 1,700 parameters, 4 s at 10,000.
         start: where a later round's search begins: at the ``previous`` round's controller, or at ``zero``, as the first
             round's does: a controller that lived on a dream's errors is a bad beginning in a better one.
         generations: generations of that search.

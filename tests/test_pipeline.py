@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from stages.common.job import RunConfig
@@ -102,6 +103,15 @@ def repro(folder: Path, *arguments: str) -> str:
 
 def ran(output: str) -> list[str]:
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("env", [["env.id=CartPole-v1"], COUNTING], ids=["state", "pixels"])
+def test_the_pipeline_runs_on_a_gpu(tmp_path: Path, env: list[str]) -> None:
+    folder = checkout(tmp_path, "run.rounds=2", "runtime.device=cuda", "mdnrnn.discount=0.9", "dream.value=true", *env)
+    repro(folder)
+    check_results(folder)
 
 
 @pytest.mark.slow

@@ -30,10 +30,10 @@ class Baselines(NamedTuple):
 
 def baselines(store: LatentStore, stats: WorldStats, train: NDArray, held_out: NDArray) -> Baselines:
     """The baselines on the episodes ``held_out``; spreads are those of ``train``. Expectations over z are exact."""
-    kept = ~stats.binary.numpy()
+    kept = ~stats.binary.cpu().numpy()
     if not kept.any():
         return Baselines(0.0, 0.0)
-    scale = stats.scale.numpy()[kept]
+    scale = stats.scale.cpu().numpy()[kept]
     target, change = _squares(store, float(stats.delta), held_out), _squares(store, 1.0, held_out)
     spread = np.maximum(_squares(store, 1.0, train)[kept], _SMALLEST)
     gaussian = 0.5 * math.log(2 * math.pi) + 0.5 * target[kept] / scale**2

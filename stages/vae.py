@@ -1,5 +1,6 @@
 """Stage vae: train V on all frames so far; for a state environment, fit its normaliser."""
 
+import math
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from worldmodels.vision.vae import VAE
 
 PICTURED = 16  # frames
-PROBED = 24  # episodes, at most, that a probe is fitted to, and as many that it is tried on
+PROBED = 20_000  # observations, about, in whole episodes, that a probe is fitted to, and as many that it is tried on
 READABLE = 0.8  # the least R² at which V sees a value
 
 
@@ -62,7 +63,8 @@ def check(report: Live, vae: "VAE", store: EpisodeStore, seed: int) -> None:
     """Measure how well the known values can be read from mu on held-out episodes; say which cannot."""
     parts = []
     for episodes in split_episodes(len(store), seed):
-        chosen = episodes[np.linspace(0, len(episodes) - 1, min(len(episodes), PROBED)).astype(int)]
+        enough = math.ceil(PROBED / store.lengths[episodes].mean())
+        chosen = episodes[np.linspace(0, len(episodes) - 1, min(len(episodes), enough)).astype(int)]
         read = [(encode_observations(vae, one.obs, 256)[0], one.truth) for one in store.episodes(chosen)]
         parts.append([np.concatenate(part) for part in zip(*read, strict=True)])
     (mu, truth), (mu_unseen, truth_unseen) = parts

@@ -11,6 +11,10 @@ from gymnasium.envs.box2d.car_racing import PLAYFIELD, TRACK_WIDTH, CarRacing
 
 from tests.environment.drives import STOCK_LIMITS, drive, limits, tour
 from worldmodels.environment.carracing import FastCarRacing
+from worldmodels.environment.config import EnvConfig
+from worldmodels.environment.contract import spec_of
+from worldmodels.environment.policy import BrownianPolicy
+from worldmodels.environment.rollout import rollout
 
 FAST_ID = "worldmodels.environment.carracing:worldmodels/CarRacing-v3"
 
@@ -100,10 +104,26 @@ def test_colours_drawn_at_random_and_a_second_episode_are_the_same() -> None:
         assert_same(fast.reset()[0], stock.reset()[0])
 
 
+def test_frames_that_nobody_sees_are_not_drawn_and_those_seen_are_the_stock_ones(monkeypatch) -> None:
+    shared = {"frame_skip": 4, "skip_start": 6, "kwargs": {"max_episode_steps": 92}}  # the last step has two frames
+    stock = EnvConfig(id="CarRacing-v3", **shared)
+    fast = EnvConfig(id=FAST_ID, **shared)
+    policy = BrownianPolicy(spec_of(stock))
+    drawn = []
+    render = FastCarRacing._render_road
+    monkeypatch.setattr(FastCarRacing, "_render_road", lambda *args: drawn.append(1) or render(*args))
+    (theirs,), (ours,) = (rollout(config, policy, [3]) for config in (stock, fast))
+    assert len(drawn) == len(ours.obs) == 23
+    for name in ("obs", "action", "reward", "truncated"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
 def test_it_tells_where_the_car_is_on_the_road() -> None:
     env = FastCarRacing()
     _, start = env.reset(seed=6)
-    assert start == pytest.approx({"offset": 0, "heading": 0, "turn": start["turn"], "speed": 0}, abs=0.1)
+    assert start == pytest.approx(
+        {"offset": 0, "heading": 0, "turn": start["turn"], "speed": 0, "on_course": 1}, abs=0.1
+    )
     assert env.car is not None
     told = {}
     for tile in range(len(env.track)):
@@ -119,17 +139,27 @@ def test_it_tells_where_the_car_is_on_the_road() -> None:
     assert usual == pytest.approx([-1.5, 0.5], abs=0.05)
     assert np.median(np.abs(headings - 0.3)) < 0.05 and np.abs(headings).max() <= math.pi
     assert np.abs(turns).max() > 0.5  # the track has bends
+    assert all(place["on_course"] for place in told.values())
     env.car.hull.linearVelocity = (3.0, 4.0)
     assert env._place()["speed"] == pytest.approx(5)
+    env.car.hull.angle += 2
+    assert not env._place()["on_course"]
+    _, direction, x, y = env.track[0]
+    move(env, x + 2.5 * TRACK_WIDTH * math.cos(direction), y + 2.5 * TRACK_WIDTH * math.sin(direction))
+    env.car.hull.angle = direction
+    assert not env._place()["on_course"]
 
 
-def test_one_pedal_is_gas_above_zero_and_brake_below() -> None:
+def test_one_pedal_is_gas_above_zero_and_brake_far_below() -> None:
     stock, fast = CarRacing(), FastCarRacing(pedal=True)
     for env in (stock, fast):
         env.reset(seed=7)
-    for steering, pedal in [(0.1, 0.8), (-0.2, 0.3), (0.0, 0.0), (0.3, -0.6)] * 5:
+    for steering, pedal in [(0.1, 0.8), (-0.2, 0.3), (0.0, 0.0), (0.1, -0.3), (0.3, -0.6)] * 5:
         step_both(
-            stock, fast, np.array([steering, max(pedal, 0), max(-pedal, 0)], np.float32), np.array([steering, pedal])
+            stock,
+            fast,
+            np.array([steering, max(pedal, 0), max(-2 * pedal - 1, 0)], np.float32),
+            np.array([steering, pedal]),
         )
     assert fast.action_space == gym.spaces.Box(-1, 1, (2,), np.float32)
     with pytest.raises(ValueError, match="pedal"):

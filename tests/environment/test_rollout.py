@@ -63,6 +63,14 @@ def test_a_cap_truncates():
         assert not episode.terminated.any()
 
 
+def test_patience_ends_where_nothing_is_won():
+    config = EnvConfig(id="tests.environments:Wins-v0", kwargs={"length": 40})
+    policy = RandomPolicy(spec_of(config))
+    assert [len(rollout(config, policy, [0], patience=steps)[0]) for steps in (0, 4, 6, 7)] == [40, 8, 16, 17]
+    episode = rollout(config, policy, [0], patience=4)[0]
+    assert episode.truncated.tolist() == [False] * 7 + [True] and not episode.terminated.any()
+
+
 def test_the_cap_and_the_end_on_the_same_step_are_both_told():
     config = EnvConfig(id="tests.environments:CountingState-v0")
     last = rollout(config, RandomPolicy(spec_of(config)), [0], max_steps=10)[0]

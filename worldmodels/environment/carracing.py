@@ -5,8 +5,9 @@ visible, and for every frame loads its font and creates its 1000×800 surface ag
 once, those off the screen are skipped, and whatever does not change is cached. Importing this module registers the
 environment as ``worldmodels/CarRacing-v3``.
 
-Two things are added, neither of which changes a frame or a reward: ``info`` says where the car is on the road, to
-measure models with (``env.truth``), and gas and brake can be one pedal.
+Three things are added, none of which changes a frame or a reward: ``info`` says where the car is on the road, to
+measure models with (``env.truth``); gas and brake can be one pedal; and observations can be left undrawn until they are
+asked for (``make.DrawsOnRequest``), since most frames of a repeated action are never seen.
 """
 
 import math
@@ -35,9 +36,11 @@ from pygame import gfxdraw
 
 RETURN_CENTRE = (60, WINDOW_H - WINDOW_H * 2.5 / 40.0)  # position of the return's text, in pixels of the screen
 
+_UNDRAWN = np.zeros((STATE_H, STATE_W, 3), np.uint8)
 _SIZES = {"state_pixels": (STATE_W, STATE_H), "rgb_array": (VIDEO_W, VIDEO_H)}
 _REACH = math.hypot(WINDOW_W / 2, WINDOW_H * 3 / 4)  # pixels from the car to the farthest corner of the screen
 _AHEAD = 8  # tiles; a frame shows some ten
+_NEAR = 2  # halves of the road's width from its middle: the road is in view
 _MARGIN = 2  # pixels that anti-aliasing may reach beyond a polygon's corners
 
 
@@ -54,11 +57,13 @@ class FastCarRacing(CarRacing):
 
     ``info`` has, after a reset and after each step, ``offset``, from the middle of the road to the right, in halves of
     its width; ``heading``, against the road's direction, to the left, in radians; ``turn``, the road's own from here to
-    ``_AHEAD`` tiles on, to the left, in radians; ``speed``, in units per second.
+    ``_AHEAD`` tiles on, to the left, in radians; ``speed``, in units per second; and ``on_course``, whether the road is
+    in view and the car does not face backwards.
 
     Args:
         args, kwargs: of ``CarRacing``.
-        pedal: the action is (2,), in [-1, 1]: steering, and a pedal: gas above 0, brake below. The stock one is (3,).
+        pedal: the action is (2,), in [-1, 1]: steering, and a pedal: gas above 0, brake below -0.5; in between the car
+            rolls, which it does for long. The stock one is (3,).
     """
 
     def __init__(self, *args: Any, pedal: bool = False, **kwargs: Any) -> None:
@@ -66,6 +71,7 @@ class FastCarRacing(CarRacing):
         if pedal and not self.continuous:
             raise ValueError("pedal = true is for continuous actions")
         EzPickle.__init__(self, *args, pedal=pedal, **kwargs)
+        self.draws, self._reward_shown = True, 0.0
         self._pedal = pedal
         if pedal:
             self.action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
@@ -90,7 +96,7 @@ class FastCarRacing(CarRacing):
         controls: Any = action
         if self._pedal and action is not None:
             steering, pedal = action
-            controls = np.array([steering, max(pedal, 0), max(-pedal, 0)], np.float32)
+            controls = np.array([steering, max(pedal, 0), max(-2 * pedal - 1, 0)], np.float32)
         obs, reward, terminated, truncated, info = super().step(controls)
         return obs, reward, terminated, truncated, info | self._place()
 
@@ -100,14 +106,28 @@ class FastCarRacing(CarRacing):
         east, north = hull.position[0] - x, hull.position[1] - y
         here = int((east * east + north * north).argmin())
         way = direction[here]
+        offset = float(east[here] * math.cos(way) + north[here] * math.sin(way)) / TRACK_WIDTH
+        heading = _wrapped(hull.angle - way)
         return {
-            "offset": float(east[here] * math.cos(way) + north[here] * math.sin(way)) / TRACK_WIDTH,
-            "heading": _wrapped(hull.angle - way),
+            "offset": offset,
+            "heading": heading,
             "turn": _wrapped(direction[(here + _AHEAD) % len(direction)] - way),
             "speed": float(hull.linearVelocity.length),
+            "on_course": abs(offset) < _NEAR and abs(heading) < math.pi / 2,
         }
 
+    def observe(self) -> NDArray[np.uint8]:
+        """The observation (96, 96, 3) that the last ``step`` or ``reset`` left undrawn."""
+        reward, self.reward, self.draws = self.reward, self._reward_shown, True
+        try:
+            return self._render("state_pixels")
+        finally:
+            self.reward, self.draws = reward, False
+
     def _render(self, mode: str) -> Any:
+        if mode == "state_pixels" and not self.draws:
+            self._reward_shown = self.reward  # the stock step draws before it takes its own 0.1 off
+            return _UNDRAWN
         if mode not in _SIZES or "t" not in self.__dict__:
             return super()._render(mode)
         assert self.car is not None

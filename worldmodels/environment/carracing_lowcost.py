@@ -85,7 +85,7 @@ class LowCostCarRacing(FastCarRacing):
         return colours
 
     def _render(self, mode: str) -> Any:
-        if mode != "state_pixels" or "t" not in self.__dict__:
+        if mode != "state_pixels" or not self.draws or "t" not in self.__dict__:
             return super()._render(mode)
         assert self.car is not None and self._ground is not None
         zoom, hull = self._zoom(), self.car.hull

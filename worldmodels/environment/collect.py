@@ -108,7 +108,8 @@ def _played(env: EnvConfig, config: CollectConfig, policies: list[Policy], task:
         policy = copy.deepcopy(policies[player])  # a policy has state, and threads would share it
         seeds = [seed for seed, other in zip(task.seeds, task.players, strict=True) if other == player]
         for i in range(0, len(seeds), config.envs_per_task):
-            yield from rollout(env, policy, seeds[i : i + config.envs_per_task], config.max_steps)
+            batch = seeds[i : i + config.envs_per_task]
+            yield from rollout(env, policy, batch, config.max_steps, patience=config.patience)
 
 
 def _sweep(folder: Path) -> None:

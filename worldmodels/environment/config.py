@@ -91,6 +91,8 @@ class CollectConfig:
         exploration: noise on the controller's actions: probability of a random action (discrete), or standard deviation
             of the noise in encoded units (box).
         max_steps: steps after which a collected episode is truncated; 0 for the environment's own limit.
+        patience: steps without a positive reward after which a collected episode is truncated, so that the data are not
+            of a car that stands in the grass; 0: no such limit.
         episodes_per_shard: episodes in a file, and in a worker's task.
         envs_per_task: environments that run together, so that the networks act on a batch. Determines the memory per
             worker.
@@ -103,5 +105,6 @@ class CollectConfig:
     sample_fraction: Fraction = 0.5
     exploration: Fraction = 0.1
     max_steps: Natural = 0
+    patience: Natural = 0
     episodes_per_shard: Count = 32
     envs_per_task: Count = 8

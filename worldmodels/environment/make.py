@@ -6,7 +6,7 @@ import importlib
 import math
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import ale_py
 import cv2
@@ -99,6 +99,21 @@ def _with_plain_actions(env: gym.Env) -> gym.Env:
     return gym.wrappers.TransformAction(env, combination, gym.spaces.Discrete(count))
 
 
+@runtime_checkable
+class DrawsOnRequest(Protocol):
+    """An environment whose observation can be left undrawn: most frames of a repeated action are never seen.
+
+    Attributes:
+        draws: whether ``step`` and ``reset`` draw their observation; what they return is meaningless if not.
+    """
+
+    draws: bool
+
+    def observe(self) -> Any:
+        """The present observation."""
+        ...
+
+
 class _Frames(NamedTuple):
     """What some frames of the environment led to: the last two raw observations, their rewards' sum, and the end."""
 
@@ -121,6 +136,9 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         gym.utils.RecordConstructorArgs.__init__(self, config=config)  # lets env.spec make it again
         gym.Wrapper.__init__(self, env)
         self.config = config
+        self._undrawn = env.unwrapped if isinstance(env.unwrapped, DrawsOnRequest) and not config.max_pool else None
+        if self._undrawn is not None:
+            self._undrawn.draws = False
         self._carried = 0.0
         self._lives = 0
         self._starts = np.random.default_rng(0)
@@ -145,7 +163,7 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
             obs, before, reward, *_, info = self._repeat(self.config.serve)
             self._carried += reward
         self._lives = info.get("lives", 0)
-        return self._see(obs, before), self._with_truth(info)
+        return self._see(self._drawn(obs), before), self._with_truth(info)
 
     def step(self, action: Any) -> tuple[NDArray, float, bool, bool, dict]:
         frames, carried = self._repeat(action), self._carried
@@ -156,7 +174,7 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         self._lives = lives
         info = self._with_truth(frames.info)
         return (
-            self._see(frames.obs, frames.before),
+            self._see(self._drawn(frames.obs), frames.before),
             carried + frames.reward,
             frames.terminated,
             frames.truncated,
@@ -189,6 +207,9 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         if not math.isfinite(number):
             raise self._fault("reward", f"{' '.join(str(reward).split())[:100]} is not one finite number")
         return obs, number, bool(terminated), bool(truncated), info
+
+    def _drawn(self, obs: Any) -> Any:
+        return obs if self._undrawn is None else self._undrawn.observe()
 
     def _converted(self, convert: Callable[[Any], NDArray], field: str, value: Any) -> NDArray:
         try:

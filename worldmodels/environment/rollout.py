@@ -1,5 +1,6 @@
 """Rollouts: several environments of one process step together, so that a network acts on a batch."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -22,23 +23,26 @@ class Score(NamedTuple):
     truncated: bool
 
 
-def rollout(config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: int | None = None) -> list[Episode]:
+def rollout(
+    config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: int | None = None, *, patience: int = 0
+) -> list[Episode]:
     """One complete episode per seed, in the order of the seeds.
 
     Each episode runs in a newly made environment: it depends only on its seed and the policy, not on earlier episodes.
 
     Args:
         max_steps: steps after which an episode is truncated; None or 0 for no limit.
+        patience: steps without a positive reward after which an episode is truncated; 0 for no limit.
     """
     records = [_Record(seed, policy.name) for seed in seeds]
-    _play(config, policy, seeds, max_steps, records)
+    _play(config, policy, seeds, [_Limit(max_steps, patience) for _ in seeds], records)
     return [record.episode() for record in records]
 
 
 def score(config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: int | None = None) -> list[Score]:
     """Scores of the episodes that ``rollout`` would return, without keeping the observations."""
     tallies = [_Tally() for _ in seeds]
-    _play(config, policy, seeds, max_steps, tallies)
+    _play(config, policy, seeds, [_Limit(max_steps) for _ in seeds], tallies)
     return [tally.score() for tally in tallies]
 
 
@@ -48,6 +52,24 @@ class _Listener(Protocol):
     def add(
         self, action: NDArray, reward: float, terminated: bool, truncated: bool, obs: NDArray, info: dict[str, Any]
     ) -> None: ...
+
+
+class _Limit:
+    """Ends an episode that its environment does not end.
+
+    Args:
+        max_steps: steps after which; None or 0 for no limit.
+        patience: steps in a row without a positive reward after which; 0 for no limit.
+    """
+
+    def __init__(self, max_steps: int | None, patience: int = 0) -> None:
+        self._left, self._patience, self._waited = max_steps or math.inf, patience or math.inf, 0
+
+    def reached(self, reward: float) -> bool:
+        """Count a step with this reward; whether it is the last."""
+        self._left -= 1
+        self._waited = 0 if reward > 0 else self._waited + 1
+        return self._left <= 0 or self._waited >= self._patience
 
 
 class _Record:
@@ -114,7 +136,11 @@ class _Tally:
 
 
 def _play(
-    config: EnvConfig, policy: Policy, seeds: Sequence[int], max_steps: int | None, listeners: Sequence[_Listener]
+    config: EnvConfig,
+    policy: Policy,
+    seeds: Sequence[int],
+    limits: Sequence["_Limit"],
+    listeners: Sequence[_Listener],
 ) -> None:
     # Gymnasium's vector environments are not used: they reset on the next step and record a transition that does not
     # exist.
@@ -125,12 +151,11 @@ def _play(
         obs = [first for first, _ in starts]
         for listener, start in zip(listeners, starts, strict=True):
             listener.start(*start)
-        slots, step = np.arange(len(seeds)), 0
+        slots = np.arange(len(seeds))
         while slots.size:
-            step += 1
             actions = policy.act(np.stack([obs[slot] for slot in slots]), slots)
             going = [
-                _step(envs[slot], action, step == max_steps, listeners[slot], obs, slot)
+                _step(envs[slot], action, limits[slot], listeners[slot], obs, slot)
                 for slot, action in zip(slots.tolist(), actions, strict=True)
             ]
             slots = slots[going]
@@ -139,9 +164,9 @@ def _play(
             env.close()
 
 
-def _step(env: gym.Env, action: NDArray, last: bool, listener: _Listener, obs: list[NDArray], slot: int) -> bool:
+def _step(env: gym.Env, action: NDArray, limit: "_Limit", listener: _Listener, obs: list[NDArray], slot: int) -> bool:
     """Run one step of one slot, pass it to the listener and write ``obs``; returns whether the episode continues."""
     obs[slot], reward, terminated, truncated, info = env.step(action)
-    truncated = truncated or last
+    truncated = limit.reached(float(reward)) or truncated
     listener.add(action, float(reward), terminated, truncated, obs[slot], info)
     return not (terminated or truncated)

@@ -35,7 +35,7 @@ def whole(tmp_path_factory):
 
 def test_a_real_controller_is_learned(tmp_path):
     env, runtime = EnvConfig(id="CartPole-v1"), RuntimeConfig(workers=1)
-    config = changed(fitness="real", generations=10, popsize=16, rollouts=3, sigma0=1.0, validation_every=2)
+    config = changed(fitness="real", generations=10, popsize=16, real_rollouts=3, sigma0=1.0, validation_every=2)
     controller = Controller.build(config, z_dim=4, rnn_dim=0, action="discrete", action_dim=2)
     zeros = np.zeros((1, controller.num_params))
     agent = Agent(spec_of(env), identity(4), None, controller, zeros)
@@ -236,7 +236,7 @@ def test_after_the_dream_the_search_goes_on_in_reality_from_the_best(tmp_path):
     dream.judge = lambda returns, role, path: returns + (100 if path[-2:] == (0, 8) else 0)
     found = train_controller(
         CONTROLLER,
-        changed(fitness="both", real_generations=3, finalists=1, warm_sigma0=1e-3),
+        changed(fitness="both", real_generations=3, real_rollouts=4, finalists=1, warm_sigma0=1e-3),
         {"dream": dream, "real": real},
         seed=3,
         scratch=Scratch(tmp_path, "controller", "0" * 16),
@@ -244,6 +244,8 @@ def test_after_the_dream_the_search_goes_on_in_reality_from_the_best(tmp_path):
     )
     assert len(dream.asked(Role.FITNESS)) == 12 and len(dream.asked(Role.VALIDATE)) == 3
     assert len(real.asked(Role.FITNESS)) == 3 and len(real.asked(Role.VALIDATE)) == 2  # the start, and the last mean
+    assert {rollouts for *_, rollouts in dream.asked(Role.FITNESS)} == {2}
+    assert {rollouts for *_, rollouts in real.asked(Role.FITNESS)} == {4}
     start = real.asked(Role.FITNESS)[0][1]
     best_of_dream = dream.asked(Role.VALIDATE)[1][1]
     np.testing.assert_allclose(start, np.tile(best_of_dream, (8, 1)), atol=0.01)

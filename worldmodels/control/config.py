@@ -30,7 +30,8 @@ class ControllerConfig:
         fresh_generations: where there is one, generations of a second search, from zero. It finds unlike controllers:
             to collect with, and where the first search is stuck.
         real_generations: with ``both``, generations of the search in the real environment.
-        rollouts: episodes per candidate and generation, the same for all candidates.
+        rollouts: dreams per candidate and generation, the same for all candidates.
+        real_rollouts: episodes per candidate and generation of a search in the real environment, likewise.
         validation_every: generations between two validations of the search's mean, on fresh episodes where it searches.
         validation_rollouts: episodes of one validation.
         finalists: number of best means of each search that play against each other and the previous round's controller
@@ -52,6 +53,7 @@ class ControllerConfig:
     fresh_generations: Natural = 0
     real_generations: Natural = 50
     rollouts: Count = 16
+    real_rollouts: Count = 16
     validation_every: Count = 10
     validation_rollouts: Count = 16
     finalists: Count = 4

@@ -90,8 +90,9 @@ class _Run:
         cmaes = state.cmaes = state.cmaes or self._begin(search)
         found = cmaes.ask()  # (P, N)
         solutions = self._plain(found)
+        rollouts = self.config.rollouts if search.place == "dream" else self.config.real_rollouts
         scores = self.fitness[search.place](
-            solutions, self.config.rollouts, Role.FITNESS, *self.stream, state.search, state.generation
+            solutions, rollouts, Role.FITNESS, *self.stream, state.search, state.generation
         )
         state.env_steps += scores.env_steps
         non_finite = cmaes.tell(found, scores.returns.mean(axis=1))

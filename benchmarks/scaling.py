@@ -18,16 +18,21 @@ from omegaconf import OmegaConf
 
 ENVS = ("carracing", "carracing_lowcost")
 CORES = (1, 16, 64)
-LENGTH = 1000  # steps of a CarRacing episode without early termination
-SKIPPED = 50  # steps of the opening zoom, run and not recorded
+LENGTH = 1000  # frames of a CarRacing episode without early termination
+RANDOM = 30  # steps of a random episode that is cut when it wins nothing (collect.patience), as measured
 
 
 class Rates(NamedTuple):
-    """Measured rates: per core for distributed work, per machine for the rest."""
+    """Measured rates per second: per core for distributed work, per machine for the rest.
+
+    Attributes:
+        frame: the environment's steps without drawing. draw: frames drawn. think: actions chosen.
+    """
 
     cores: int
-    act: float
-    step: float
+    frame: float
+    draw: float
+    think: float
     vae: float
     encode: float
     mdnrnn: float
@@ -37,10 +42,16 @@ class Rates(NamedTuple):
 def rates(figures: list[dict[str, Any]], path: str, cores: int) -> Rates:
     """The rates, with environment steps at the rate of figure ``path``."""
     ours = {row["path"]: row["ours"] for row in figures}
-    thought = 1 / ours["agent"] - 1 / ours["carracing"]  # s of V, M and C; noise can make it negative
-    act = 1 / (1 / ours[path] + max(thought, 0.0))
+    undrawn = next(row["limit"] for row in figures if row["path"] == path)
+    draw, think = _difference(ours[path], undrawn), _difference(ours["agent"], ours["carracing"])
     trained = ours["vae_train"], ours["encode"], ours["mdnrnn_train"]
-    return Rates(cores, act, ours[path], *trained, ours["dream"] / cores)
+    return Rates(cores, undrawn, draw, think, *trained, ours["dream"] / cores)
+
+
+def _difference(both: float, one: float) -> float:
+    """The rate of what is done besides ``one`` at the rate ``both``; noise can make its time negative."""
+    seconds = 1 / both - 1 / one
+    return 1 / seconds if seconds > 0 else math.inf
 
 
 def composed(env: str) -> dict[str, Any]:
@@ -55,9 +66,22 @@ def composed(env: str) -> dict[str, Any]:
 def hours(params: dict[str, Any], rate: Rates, cores: int) -> dict[str, float]:
     """Hours of every stage, all rounds together."""
     collecting, controller, evaluate = params["collect"], params["controller"], params["evaluate"]
-    rounds = len(params["rounds"])
+    rounds, repeats = len(params["rounds"]), params["env"]["frame_skip"]
+    length = LENGTH / repeats
+    lengths = [RANDOM if collecting["patience"] else length, *[length] * (rounds - 1)]
     episodes = [collecting["random_episodes"], *[collecting["controller_episodes"]] * (rounds - 1)]
-    seen = LENGTH * sum(sum(episodes[: k + 1]) for k in range(rounds))  # each round trains on all episodes so far
+    steps = [count * each for count, each in zip(episodes, lengths, strict=True)]
+    seen = [sum(steps[: k + 1]) for k in range(rounds)]  # each round trains on all episodes so far
+
+    def played(steps: float, *, acting: bool = True) -> float:
+        """Seconds of an episode of ``steps``, with the opening that is run and not seen."""
+        each = repeats / rate.frame + 1 / rate.draw + acting / rate.think
+        return params["env"]["skip_start"] / rate.frame + steps * each
+
+    def trained(section: str, per_update: int) -> float:
+        """Steps that V or M reads."""
+        most = params[section]["max_updates"] * per_update or math.inf
+        return sum(min(params[section]["epochs"] * count, most) for count in seen)
 
     def shared(tasks: int, seconds: float) -> float:
         """Seconds of ``tasks`` tasks of ``seconds`` each on the available cores."""
@@ -65,8 +89,7 @@ def hours(params: dict[str, Any], rate: Rates, cores: int) -> dict[str, float]:
 
     size = collecting["episodes_per_shard"]
     collect = sum(
-        shared(math.ceil(count / size), size * (LENGTH + SKIPPED) / (rate.step if k == 0 else rate.act))
-        for k, count in enumerate(episodes)
+        shared(math.ceil(count / size), size * played(lengths[k], acting=k > 0)) for k, count in enumerate(episodes)
     )
     together = controller["candidates_per_task"]
     dream = params["dream"]["horizon"] / rate.dream
@@ -77,21 +100,18 @@ def hours(params: dict[str, Any], rate: Rates, cores: int) -> dict[str, float]:
     finals = 0.0
     for k in range(rounds):
         rivals = controller["finalists"] * (1 + (fresh and k > 0)) + (k > 0)
-        finals += shared(math.ceil(rivals * controller["final_rollouts"] / batch), batch * LENGTH / rate.act)
+        finals += shared(math.ceil(rivals * controller["final_rollouts"] / batch), batch * played(length))
     size = evaluate["episodes_per_task"]
-    played = sum(
-        shared(math.ceil(evaluate["episodes"] / size), size * (LENGTH + SKIPPED) / speed)
-        for speed in (rate.act, rate.step)
-    )
+    scored = math.ceil(evaluate["episodes"] / size)
     seconds = {
         "collect": collect,
-        "vae": params["vae"]["epochs"] * seen / rate.vae,
-        "encode": seen / rate.encode,
-        "mdnrnn": params["mdnrnn"]["epochs"] * seen / rate.mdnrnn,
+        "vae": trained("vae", params["vae"]["batch_size"]) / rate.vae,
+        "encode": sum(seen) / rate.encode,
+        "mdnrnn": trained("mdnrnn", params["mdnrnn"]["batch_size"] * params["mdnrnn"]["sequence_length"]) / rate.mdnrnn,
         "controller, dreams": searched * generation,
         "controller, validation": validations * controller["validation_rollouts"] * dream,
         "controller, final": finals,
-        "evaluate": played,
+        "evaluate": sum(shared(scored, size * played(length, acting=acting)) for acting in (True, False)),
     }
     return {stage: value / 3600 for stage, value in seconds.items()}
 

@@ -85,15 +85,21 @@ def test_a_benchmark_that_is_not_there_is_named(monkeypatch, capsys):
 def test_what_is_reckoned_follows_from_the_rates(monkeypatch):
     monkeypatch.chdir(ROOT)
     names = ("agent", "carracing", "vae_train", "encode", "mdnrnn_train", "dream")
-    rate = scaling.rates([{"path": name, "ours": 100.0} for name in names], "carracing", 2)
+    figures = [{"path": name, "ours": 50.0 if name == "agent" else 100.0, "limit": 200.0} for name in names]
+    rate = scaling.rates(figures, "carracing", 2)
+    assert (rate.frame, rate.draw, rate.think) == pytest.approx((200, 200, 100))
     params = scaling.composed("carracing")
     one, many = (scaling.hours(params, rate, cores) for cores in (1, 64))
     assert one.keys() == many.keys() and all(many[stage] <= one[stage] for stage in one)
-    frames = 1000 * (10_000 + 12_000 + 14_000)  # of three rounds, each of which trains on all previous episodes
-    assert one["vae"] == many["vae"] == pytest.approx(10 * frames / 100 / 3600)
-    assert one["controller, dreams"] == pytest.approx(3 * 800 * 64 * 16 * 1000 / 50 / 3600)
+    steps = [30 * 10_000 + 250 * 1000 * k for k in range(12)]  # each round trains on all previous episodes
+    assert one["encode"] == many["encode"] == pytest.approx(sum(steps) / 100 / 3600)
+    assert one["vae"] == pytest.approx(12 * 5000 * 64 / 100 / 3600)  # the updates end it, not ten passes
+    assert one["mdnrnn"] == pytest.approx(12 * 6000 * 32 * 32 / 100 / 3600)
+    assert one["controller, dreams"] == pytest.approx(12 * 800 * 64 * 64 * 100 / 50 / 3600)
     assert many["controller, dreams"] == pytest.approx(one["controller, dreams"] / 8)  # eight tasks per generation
-    assert one["controller, final"] == pytest.approx((4 + 5 + 5) * 64 * 1000 / 100 / 3600)  # with the previous round's
+    step = 4 / 200 + 1 / 200 + 1 / 100
+    finals = (3 + 11 * 4) * 64  # with the previous round's
+    assert one["controller, final"] == pytest.approx(finals * (50 / 200 + 250 * step) / 3600)
 
 
 @pytest.mark.slow

@@ -112,3 +112,16 @@ def test_the_search_survives_a_generation_without_a_finite_return():
 def test_a_population_too_small_to_recombine_is_refused():
     with pytest.raises(ValueError, match="popsize = 3"):
         CMAES(np.zeros(5), 0.5, 3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_no_parameter_spreads_wider_than_it_may(covariance):
+    def spread(max_sigma):
+        search = CMAES(np.zeros(5), 0.5, 400, np.random.default_rng(0), covariance, max_sigma)
+        for _ in range(30):
+            solutions = search.ask()
+            search.tell(solutions, solutions.sum(1))  # a slope without a top: steps only grow
+        return search.ask().std(0)
+
+    assert spread(0.0).max() > 50
+    assert spread(0.6).max() < 0.75  # the spread of 400

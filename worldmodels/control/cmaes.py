@@ -24,6 +24,7 @@ class CMAES:
         rng: the search's own stream.
         covariance: what is learned of it: all (``full``), its ``diagonal``, or nothing (``identity``); then sigma alone
             adapts. The latter two cost time and memory linear in N, not quadratic.
+        max_sigma: the largest standard deviation of a parameter; 0: any.
 
     Raises:
         ValueError: ``popsize`` is too small.
@@ -36,6 +37,7 @@ class CMAES:
         popsize: int,
         rng: np.random.Generator,
         covariance: Literal["full", "diagonal", "identity"] = "full",
+        max_sigma: float = 0.0,
     ) -> None:
         if popsize < MIN_POPSIZE:
             raise ValueError(f"popsize = {popsize}: CMA-ES needs at least {MIN_POPSIZE}")
@@ -43,6 +45,7 @@ class CMAES:
             "popsize": popsize,
             "CMA_diagonal": covariance != "full",
             "CMA_on": covariance != "identity",
+            "maxstd": max_sigma or math.inf,
             "randn": _Normal(rng),
             "seed": math.nan,  # any other value makes pycma seed the global generator
             "verbose": -10,  # silent, and ignores a cma_signals.in in the working folder

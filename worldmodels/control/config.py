@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from worldmodels.common.params import Count, Natural, Positive, settings
+from worldmodels.common.params import Count, Natural, NonNegative, Positive, settings
 
 MIN_POPSIZE = 4  # CMA-ES needs at least two parents to recombine
 
@@ -22,6 +22,9 @@ class ControllerConfig:
         popsize: candidates per generation.
         sigma0: initial standard deviation of a parameter in a search from zero.
         warm_sigma0: initial standard deviation in a search that starts at a controller.
+        max_sigma: the largest standard deviation of a parameter; 0: any. CMA-ES enlarges its steps where scores hardly
+            tell candidates apart, and continuous actions are then at their bounds in every step: a sum of F
+            standardised features has a spread of sqrt(F) of it.
         covariance: what CMA-ES learns of the covariance of N parameters: all (``full``), its ``diagonal``, or nothing
             (``identity``); ``auto`` is full up to 2,000 parameters and diagonal above. A generation of popsize P moves
             the full covariance by about P / 2N², which with N above a thousand is nothing in hundreds of generations,
@@ -48,6 +51,7 @@ class ControllerConfig:
     popsize: Count = 64
     sigma0: Positive = 0.1
     warm_sigma0: Positive = 0.1
+    max_sigma: NonNegative = 0.0
     covariance: Literal["auto", "full", "diagonal", "identity"] = "auto"
     generations: Count = 800
     fresh_generations: Natural = 0

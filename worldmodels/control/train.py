@@ -125,6 +125,7 @@ class _Run:
             self.config.popsize,
             numpy_rng(self.seed, "cmaes", *self.stream, self.state.search),
             covariance,
+            self.config.max_sigma,
         )
 
     def _plain(self, found: NDArray[np.float64]) -> NDArray[np.floating]:

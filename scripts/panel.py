@@ -36,7 +36,7 @@ def candidates(fitness: RealFitness, num_params: int) -> NDArray[np.float64]:
     found: list[NDArray] = []
     for number in range(SEARCHES):
         rng = numpy_rng(SEED, "panel", number)
-        search = CMAES(np.zeros(num_params), SIGMA0, POPSIZE, rng, diagonal=False)
+        search = CMAES(np.zeros(num_params), SIGMA0, POPSIZE, rng, covariance="full")
         for generation in range(GENERATIONS):
             solutions = search.ask()
             found += [search.mean, solutions[0]]

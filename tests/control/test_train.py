@@ -205,6 +205,15 @@ def test_a_search_from_zero_competes_with_the_one_from_the_previous_controller(t
     assert len(first.asked(Role.FITNESS)) == 12  # without a previous controller the first search is from zero
 
 
+def test_a_later_round_s_search_can_begin_at_zero_and_the_previous_controller_still_competes(tmp_path):
+    dream, real, config = Hill(), Hill(), changed(start="zero", sigma0=1e-3)
+    search(tmp_path, config, hill=dream, real=real, previous=previous_controller())
+    first = dream.asked(Role.FITNESS)[0][1]
+    np.testing.assert_allclose(first, np.zeros((8, 3)), atol=0.01)
+    ((_, finalists, _),) = real.asked(Role.VALIDATE)
+    np.testing.assert_allclose(finalists[-1], TOP * 0.9, atol=1e-6)
+
+
 def test_a_search_in_the_dream_needs_no_real_step_but_those_of_its_final(tmp_path):
     dream, real = Hill(), Hill()
     search(tmp_path / "one", changed(finalists=1), hill=dream, real=real)

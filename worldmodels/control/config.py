@@ -29,6 +29,8 @@ class ControllerConfig:
             (``identity``); ``auto`` is full up to 2,000 parameters and diagonal above. A generation of popsize P moves
             the full covariance by about P / 2N², which with N above a thousand is nothing in hundreds of generations,
             and costs 0.4 s at 1,700 parameters, 4 s at 10,000.
+        start: where a later round's search begins: at the ``previous`` round's controller, or at ``zero``, as the first
+            round's does: in a better dream, with another h, the previous controller can be a worse beginning than none.
         generations: generations of that search.
         fresh_generations: where there is one, generations of a second search, from zero. It finds unlike controllers:
             to collect with, and where the first search is stuck.
@@ -53,6 +55,7 @@ class ControllerConfig:
     warm_sigma0: Positive = 0.1
     max_sigma: NonNegative = 0.0
     covariance: Literal["auto", "full", "diagonal", "identity"] = "auto"
+    start: Literal["previous", "zero"] = "previous"
     generations: Count = 800
     fresh_generations: Natural = 0
     real_generations: Natural = 50

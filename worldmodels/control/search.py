@@ -55,7 +55,7 @@ class SearchState:
 def plan(config: ControllerConfig, *, warm: bool) -> list[Search]:
     """The searches to run; ``warm``: there is a controller to start from."""
     place: Place = "real" if config.fitness == "real" else "dream"
-    searches = [Search(place, config.generations, "previous" if warm else "zero")]
+    searches = [Search(place, config.generations, "previous" if warm and config.start == "previous" else "zero")]
     if warm and config.fresh_generations:
         searches.append(Search(place, config.fresh_generations, "zero"))
     if config.fitness == "both" and config.real_generations:

@@ -112,6 +112,7 @@ def test_the_pipeline_runs_on_a_gpu(tmp_path: Path, env: list[str]) -> None:
     folder = checkout(tmp_path, "run.rounds=2", "runtime.device=cuda", "mdnrnn.discount=0.9", "dream.value=true", *env)
     repro(folder)
     check_results(folder)
+    check_the_gates(folder, 2)
 
 
 @pytest.mark.slow

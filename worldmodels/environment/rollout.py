@@ -139,7 +139,7 @@ def _play(
     config: EnvConfig,
     policy: Policy,
     seeds: Sequence[int],
-    limits: Sequence["_Limit"],
+    limits: Sequence[_Limit],
     listeners: Sequence[_Listener],
 ) -> None:
     # Gymnasium's vector environments are not used: they reset on the next step and record a transition that does not
@@ -164,7 +164,7 @@ def _play(
             env.close()
 
 
-def _step(env: gym.Env, action: NDArray, limit: "_Limit", listener: _Listener, obs: list[NDArray], slot: int) -> bool:
+def _step(env: gym.Env, action: NDArray, limit: _Limit, listener: _Listener, obs: list[NDArray], slot: int) -> bool:
     """Run one step of one slot, pass it to the listener and write ``obs``; returns whether the episode continues."""
     obs[slot], reward, terminated, truncated, info = env.step(action)
     truncated = limit.reached(float(reward)) or truncated

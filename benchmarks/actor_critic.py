@@ -159,7 +159,10 @@ def main() -> None:
     if trained.controller.action != "discrete":
         raise UserError("actor_critic: only discrete actions")
     dream = Dream(
-        here.mdnrnn, Starts(here.latents, dreaming.starts, dreaming.warmup), dreaming, trained.controller.features
+        here.mdnrnn,
+        Starts(here.latents, dreaming.initial_share, dreaming.warmup),
+        dreaming,
+        trained.controller.features,
     )
     learner = ActorCritic(trained.controller, dream, given.seed)
     for iteration in range(given.iterations):

@@ -102,7 +102,9 @@ def main(job: Job) -> None:
     latents, trained, spec = last.latents, last.controller, last.spec
     scored, scored_spec = scoring_env(env, config), scoring_spec(env, config, spec)
     agent = last.agent()
-    dream = Dream(last.mdnrnn, Starts(latents, dreaming.starts, dreaming.warmup), dreaming, trained.controller.features)
+    dream = Dream(
+        last.mdnrnn, Starts(latents, dreaming.initial_share, dreaming.warmup), dreaming, trained.controller.features
+    )
     fitness = DreamFitness(dream=dream, controller=trained.controller, runtime=job.runtime, seed=job.run.seed)
     seeds = env_seeds(Role.EVALUATE, config.episodes)
     with live(job) as report:

@@ -26,17 +26,24 @@ def store(tmp_path_factory) -> LatentStore:
 
 
 def test_episode_starts_are_first_observations(store):
-    z = Starts(store, "episode").draw(3000, rng()).z[:, -1]
+    z = Starts(store, 1.0).draw(3000, rng()).z[:, -1]
     values, counts = z[:, 0].round().unique(return_counts=True)
     assert values.tolist() == [0, 10, 20]
     assert counts.min() > 900
 
 
 def test_any_start_is_one_that_an_action_followed(store):
-    z = Starts(store, "any").draw(8000, rng()).z[:, -1]
+    z = Starts(store, 0.0).draw(8000, rng()).z[:, -1]
     values, counts = z[:, 0].round().unique(return_counts=True)
     assert values.tolist() == [0, 1, 10, 11, 12, 13, 14, 20]
     assert counts.min() > 850
+
+
+def test_a_share_of_the_starts_is_initial_in_every_draw(store):
+    z, _, known = Starts(store, 0.25, warmup=3).draw(4000, rng())
+    initial = z[:1000, -1, 0].round()
+    assert initial.unique().tolist() == [0, 10, 20] and not known[:1000].any()
+    assert z[1000:, -1, 0].round().unique().tolist() == [0, 1, 10, 11, 12, 13, 14, 20]
 
 
 def test_z_is_sampled_afresh(store):
@@ -47,13 +54,13 @@ def test_z_is_sampled_afresh(store):
 
 
 def test_generator_decides_the_starts(store):
-    once, again, other = (Starts(store, "any").draw(9, rng(seed)).z[:, -1] for seed in (1, 1, 2))
+    once, again, other = (Starts(store, 0.0).draw(9, rng(seed)).z[:, -1] for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
 
 
 def test_the_steps_before_a_start_lead_to_it_and_stay_in_its_episode(store):
-    z, action, known = Starts(store, "any", warmup=3).draw(500, rng())
+    z, action, known = Starts(store, 0.0, warmup=3).draw(500, rng())
     assert z.shape == (500, 4, 2) and action.shape == (500, 3, 1) and known.shape == (500, 3)
     number, step = z[:, -1, 0].div(10, rounding_mode="floor"), z[:, -1, 0] % 10
     assert torch.equal(known, step[:, None] + torch.arange(-3, 0) >= 0)
@@ -63,4 +70,4 @@ def test_the_steps_before_a_start_lead_to_it_and_stay_in_its_episode(store):
 
 
 def test_an_episode_s_first_observation_has_no_steps_before_it(store):
-    assert Starts(store, "episode", warmup=3).draw(5, rng()).known.shape == (5, 0)
+    assert Starts(store, 1.0, warmup=3).draw(5, rng()).known.shape == (5, 0)

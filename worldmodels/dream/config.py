@@ -1,8 +1,6 @@
 """Settings of dreams."""
 
-from typing import Literal
-
-from worldmodels.common.params import Count, Natural, NonNegative, Positive, Precision, settings
+from worldmodels.common.params import Count, Fraction, Natural, NonNegative, Positive, Precision, settings
 
 
 @settings
@@ -15,7 +13,8 @@ class DreamConfig:
             last step stands for what comes after (as in Kaiser et al. 2020, "Model Based Reinforcement Learning for
             Atari"). A short dream then tells what a long one would, with less chance in it.
         temperature: τ of the mixture; above 1 the dream is less certain than M, and harder to exploit.
-        starts: dreams start at recorded episode starts, or at any recorded state.
+        initial_share: share of the dreams that start at an episode's first observation; the others start at any
+            recorded state. Where those are far more numerous, an agent can forget how an episode begins.
         warmup: recorded steps before a start that M follows first, so that h there is what it is in reality; an episode
             start has none before it.
         end_on_leaving: a dream that leaves the range of the data terminates there.
@@ -31,7 +30,7 @@ class DreamConfig:
     horizon: Count = 1000
     value: bool = False
     temperature: Positive = 1.0
-    starts: Literal["episode", "any"] = "episode"
+    initial_share: Fraction = 1.0
     warmup: Natural = 16
     end_on_leaving: bool = True
     range_margin: NonNegative = 0.1

@@ -1,6 +1,6 @@
 """Initial states of dreams: states recorded in the real environment, and the steps that led to them."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,15 +35,15 @@ class Starts:
 
     Args:
         store: the encoded episodes.
-        kind: ``episode``: the first observation of an episode, uniform over episodes; ``any``: any observation that an
-            action followed, uniform over observations.
+        initial_share: share of the starts that are the first observation of an episode, uniform over episodes; the
+            others are any observation that an action followed, uniform over observations.
         warmup: W, recorded steps before a start that M is to follow first; before the first observation there are none.
     """
 
-    def __init__(self, store: LatentStore, kind: Literal["episode", "any"] = "episode", warmup: int = 0) -> None:
+    def __init__(self, store: LatentStore, initial_share: float = 1.0, warmup: int = 0) -> None:
         self._store = store
-        self._kind = kind
-        self._warmup = warmup if kind == "any" else 0
+        self._initial_share = initial_share
+        self._warmup = warmup if initial_share < 1 else 0
 
     def draw(self, count: int, generator: torch.Generator) -> RecordedStart:
         """``count`` starts, on the generator's device; z is sampled afresh from (mu, logvar)."""
@@ -61,11 +61,15 @@ class Starts:
         )
 
     def _places(self, count: int, generator: torch.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Episode and step of each start."""
-        store = self._store
-        among = len(store) if self._kind == "episode" else store.steps
-        picked = torch.randint(among, (count,), generator=generator, device=generator.device).cpu().numpy()
-        if self._kind == "episode":
-            return picked, np.zeros_like(picked)
-        episode = store.step_offset.searchsorted(picked, side="right") - 1
-        return episode, picked - store.step_offset[episode]
+        """Episode and step of each start; the initial ones first, in the same number in every draw of ``count``."""
+        initial = round(count * self._initial_share)
+        first = self._pick(len(self._store), initial, generator)
+        step = self._pick(self._store.steps, count - initial, generator)
+        episode = self._store.step_offset.searchsorted(step, side="right") - 1
+        steps = np.concatenate([np.zeros_like(first), step - self._store.step_offset[episode]])
+        return np.concatenate([first, episode]), steps
+
+    @staticmethod
+    def _pick(among: int, count: int, generator: torch.Generator) -> NDArray[np.int64]:
+        """``count`` numbers below ``among``."""
+        return torch.randint(among, (count,), generator=generator, device=generator.device).cpu().numpy()

@@ -95,8 +95,8 @@ def test_what_is_reckoned_follows_from_the_rates(monkeypatch):
     assert one["encode"] == many["encode"] == pytest.approx(sum(steps) / 100 / 3600)
     assert one["vae"] == pytest.approx(12 * 5000 * 64 / 100 / 3600)  # the updates end it, not ten passes
     assert one["mdnrnn"] == pytest.approx(12 * 6000 * 32 * 32 / 100 / 3600)
-    assert one["controller, dreams"] == pytest.approx(12 * 800 * 64 * 64 * 100 / 50 / 3600)
-    assert many["controller, dreams"] == pytest.approx(one["controller, dreams"] / 8)  # eight tasks per generation
+    assert one["controller, dreams"] == pytest.approx(12 * 800 * 256 * 16 * 100 / 50 / 3600)
+    assert many["controller, dreams"] == pytest.approx(one["controller, dreams"] / 16)  # sixteen tasks per generation
     step = 4 / 200 + 1 / 200 + 1 / 100
     finals = (3 + 11 * 4) * 64  # with the previous round's
     assert one["controller, final"] == pytest.approx(finals * (50 / 200 + 250 * step) / 3600)

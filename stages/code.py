@@ -13,8 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from stages.common import lock
 from stages.common.sources import Sources
 from worldmodels.common.errors import one_line_errors
+from worldmodels.common.orphans import ancestor
 from worldmodels.common.params import UserError, load_section, read_params
 from worldmodels.control.config import EvaluateConfig
 from worldmodels.environment.config import EnvConfig
@@ -150,6 +152,9 @@ def main() -> None:
     sources = Sources(Path())
     with one_line_errors():
         if stage is None:
+            if (pid := ancestor("dvc")) is not None:
+                lock.keep()
+                lock.guard(pid)
             write(sources)
         else:
             print("\n".join(why(stage, sources)))

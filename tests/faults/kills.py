@@ -4,7 +4,8 @@
 
 A run that nothing disturbs gives the wanted bytes. Then the same pipeline, in a checkout of its own, is begun, killed
 after a random time, begun again by the same command, and so on until it ends by itself; its outputs have to be those
-bytes. Four ways to kill take turns, and two commands. Nothing may work on afterwards, fail, or hang.
+bytes. Four ways to kill take turns, and two commands; every fifth kill waits for the moment at which DVC has emptied
+dvc.lock to write it anew. Nothing may work on afterwards, fail, or hang.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from tests.test_pipeline import checkout, environ, run
 PARAMS = ["env.id=CartPole-v1", "run.rounds=2", "runtime.workers=2", "mdnrnn.epochs=120", "controller.generations=60"]
 COMMANDS = (("dvc", "repro"), ("dvc", "exp", "run"))
 WAYS = ("KILL to dvc", "KILL to all", "TERM to dvc", "Ctrl-C")
+MOMENTS = ("any", "any", "any", "any", "dvc.lock is written")
 SHORTEST, LONGEST = 1.0, 14.0  # seconds before a kill: a stage takes three and more
 END_WITHIN = 20.0  # seconds in which everything that works for a killed command ends
 HANGS_AFTER = 300.0  # seconds
@@ -74,11 +76,11 @@ def torture(kills: int, seed: int, root: Path) -> Tally:
     whole = checkout(root / "whole", *PARAMS)
     done = run(whole, "dvc", "repro")
     assert done.returncode == 0, done.stdout + done.stderr
-    wanted, tally, rng, ways = outputs(whole), Tally(), np.random.default_rng(seed), itertools.cycle(WAYS)
-    commands = itertools.cycle(COMMANDS)
+    wanted, tally, rng = outputs(whole), Tally(), np.random.default_rng(seed)
+    commands, kinds = itertools.cycle(COMMANDS), zip(itertools.cycle(WAYS), itertools.cycle(MOMENTS), strict=False)
     while tally.kills.total() < kills:
         command, folder = next(commands), checkout(Path(tempfile.mkdtemp(dir=root)), *PARAMS)
-        while _killed(folder, command, next(ways), rng.uniform(SHORTEST, LONGEST), kills, tally):
+        while _killed(folder, command, next(kinds), rng.uniform(SHORTEST, LONGEST), kills, tally):
             pass
         if outputs(folder) != wanted:
             tally.faults.append(f"{' '.join(command)}: other bytes than the undisturbed run's")
@@ -87,23 +89,27 @@ def torture(kills: int, seed: int, root: Path) -> Tally:
     return tally
 
 
-def _killed(folder: Path, command: tuple[str, ...], way: str, after: float, kills: int, tally: Tally) -> bool:
-    """Whether the command was killed; if all kills are done, it is left to end."""
+def _killed(
+    folder: Path, command: tuple[str, ...], kind: tuple[str, str], after: float, kills: int, tally: Tally
+) -> bool:
+    """Whether the command was killed, in a way and at a moment; if all kills are done, it is left to end."""
+    way, moment = kind
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             command, cwd=folder, env=environ(), stdout=said, stderr=subprocess.STDOUT, start_new_session=True
         )
-        patience = after if tally.kills.total() < kills else HANGS_AFTER
-        try:
-            code = process.wait(patience)
-        except subprocess.TimeoutExpired:
-            if patience == HANGS_AFTER:
-                tally.faults.append(f"{' '.join(command)}: hung")
-        else:
-            if code:
+        last = tally.kills.total() >= kills
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(HANGS_AFTER if last else after)
+        if moment != "any" and not last:
+            _await_write(process, folder / "dvc.lock")
+        if process.poll() is not None:
+            if process.returncode:
                 said.seek(0)
-                tally.faults.append(f"{' '.join(command)}: exit code {code}: {said.read()[-2000:]}")
+                tally.faults.append(f"{' '.join(command)}: exit code {process.returncode}: {said.read()[-2000:]}")
             return False
+        if last:
+            tally.faults.append(f"{' '.join(command)}: hung")
         workers = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
         _kill(process, way)
         said.seek(0)
@@ -116,6 +122,16 @@ def _killed(folder: Path, command: tuple[str, ...], way: str, after: float, kill
             tally.faults.append(f"{way} in {stage[0]}: {', '.join(left)} worked on for {END_WITHIN:g} s")
             os.killpg(process.pid, signal.SIGKILL)
         return True
+
+
+def _await_write(process: subprocess.Popen, lock: Path) -> None:
+    """Return when DVC has emptied dvc.lock, or has ended."""
+    size = 0
+    while process.poll() is None:
+        before, size = size, lock.stat().st_size if lock.exists() else 0
+        if size < before:
+            return
+        time.sleep(0.005)
 
 
 def _kill(process: subprocess.Popen, way: str) -> None:

@@ -4,6 +4,10 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 _WATCHED: set[int] = set()
 _EVERY = 0.5  # seconds
@@ -35,13 +39,27 @@ def ancestor(name: str) -> int | None:
     return None
 
 
-def _watch(pid: int) -> None:
+def wait_for(pid: int) -> None:
+    """Return within a second of the end of process ``pid``, whoever started it."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        while process.is_running() and not _is_zombie(process):
             time.sleep(_EVERY)
     except psutil.NoSuchProcess:
         pass  # it had ended before we looked
+
+
+def _is_zombie(process: "psutil.Process") -> bool:
+    import psutil
+
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:  # somebody else's, as sudo's are: it runs
+        return False
+
+
+def _watch(pid: int) -> None:
+    wait_for(pid)
     os._exit(1)

@@ -15,6 +15,7 @@ from typing import Any
 
 from stages.common import lock
 from stages.common.sources import Sources
+from worldmodels.common.checkpoint import write_bytes
 from worldmodels.common.errors import one_line_errors
 from worldmodels.common.orphans import ancestor
 from worldmodels.common.params import UserError, load_section, read_params
@@ -91,10 +92,9 @@ def _site_packages(package: str) -> Path:
 
 def write(sources: Sources) -> None:
     """Write code/<stage>.json for every stage."""
-    FOLDER.mkdir(exist_ok=True)
     for stage in STAGES:
         text = json.dumps(code_of(stage, sources), indent=2, sort_keys=True) + "\n"
-        (FOLDER / f"{stage}.json").write_text(text, encoding="utf-8")
+        write_bytes(FOLDER / f"{stage}.json", text.encode())
 
 
 def why(stage: str, sources: Sources) -> Iterator[str]:

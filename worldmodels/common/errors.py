@@ -1,12 +1,16 @@
 """Error handling of programs: one line for a user error, a traceback for any other, and no output after it."""
 
+import errno
 import os
+import sqlite3
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from worldmodels.common.params import UserError
+
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
@@ -24,8 +28,25 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(141)
     except KeyboardInterrupt:
         _end("interrupted; the same command goes on from the last checkpoint", 130)
-    except Exception:
-        _end(traceback.format_exc().rstrip(), 1)
+    except Exception as error:
+        fault = _disk_fault(error)
+        _end(f"error: {fault}" if fault else traceback.format_exc().rstrip(), 1)
+
+
+def _disk_fault(error: BaseException) -> str | None:
+    """What a disk that takes no more, or forbids it, made of any library; None if the error is another one."""
+    reasons = [os.strerror(number) for number in _DISK_FAULTS]
+    chain: BaseException | None = error
+    while chain is not None:
+        text = str(chain)
+        reason = next((reason for reason in reasons if reason in text), None)
+        if reason is None and isinstance(chain, sqlite3.OperationalError) and "disk" in text:
+            reason = text  # of DVC's and dvclive's index
+        if reason is not None:
+            file = getattr(chain, "filename", None) or "a file could not be written"
+            return f"{file}: {reason}; with that mended, the same command goes on from the last checkpoint"
+        chain = chain.__cause__ or chain.__context__
+    return None
 
 
 def one_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """One HDF5 file of episodes: one dataset per field, all episodes' steps concatenated; `length` separates episodes."""
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -8,7 +9,7 @@ import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.common.checkpoint import atomic_path
+from worldmodels.common.checkpoint import write_bytes
 from worldmodels.records import Episode
 
 FRAMES_PER_CHUNK = 32  # one compressed block: adjacent frames share most of their pixels; a block is read as a whole
@@ -18,14 +19,16 @@ _NAME = h5py.string_dtype("utf-8", 64)
 
 
 def write_shard(path: Path, episodes: Iterable[Episode]) -> None:
-    """Write episodes from an iterator, one in memory at a time; the file appears when it is complete.
+    """Write episodes from an iterator, one in memory at a time beside the compressed file, which appears when it is whole.
 
     The same episodes give the same bytes.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    content = BytesIO()  # on a full disk HDF5 would end the process
+    with h5py.File(content, "w", libver="latest") as file:
         for episode in episodes:
             for name, rows in _columns(episode).items():
                 _append(file, name, rows)
+    write_bytes(path, content.getbuffer())
 
 
 def read_shard(path: Path, indices: Iterable[int] | None = None) -> Iterator[Episode]:

@@ -1,4 +1,4 @@
-"""Tests that dvc.lock outlives a DVC that is killed while it writes it."""
+"""Tests that what DVC was writing when it was killed is mended."""
 
 import subprocess
 import sys
@@ -49,7 +49,8 @@ def test_a_dvc_that_is_killed_while_it_writes_dvc_lock_leaves_it_as_it_was(whole
 def test_a_part_of_dvc_lock_is_not_whole(whole: bytes, share: float) -> None:
     lock.keep()
     Path("dvc.lock").write_bytes(whole[: int(share * len(whole))])
-    assert lock.mend()
+    assert not lock.is_whole()
+    lock.mend()
     assert Path("dvc.lock").read_bytes() == whole
 
 
@@ -57,7 +58,7 @@ def test_what_dvc_added_since_the_copy_stays(whole: bytes) -> None:
     Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     lock.keep()
     Path("dvc.lock").write_bytes(whole)
-    assert not lock.mend()
+    lock.mend()
     assert Path("dvc.lock").read_bytes() == whole
 
 
@@ -66,5 +67,16 @@ def test_where_there_was_none_a_part_is_removed() -> None:
     Path("dvc.lock").unlink()
     lock.keep()
     Path("dvc.lock").write_text(HALF)
-    assert lock.mend()
+    lock.mend()
     assert not Path("dvc.lock").exists()
+
+
+@pytest.mark.usefixtures("whole")
+@pytest.mark.parametrize(
+    ("content", "stays"), [('{"write": {}, "read": {}}', True), ("", False), ('{"write": {', False)]
+)
+def test_a_part_of_dvc_s_list_of_users_is_removed(content: str, *, stays: bool) -> None:
+    lock.USERS.parent.mkdir(parents=True)
+    lock.USERS.write_text(content)
+    lock.mend()
+    assert lock.USERS.exists() == stays

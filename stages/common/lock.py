@@ -1,12 +1,16 @@
-"""What dvc.lock says outlives a DVC that is killed while it writes it.
+"""What DVC was writing when it was killed is mended, so that the same command goes on.
 
 After each stage DVC empties dvc.lock and writes it anew, which takes a third of a second; a DVC that ends meanwhile
 leaves a file that the next one refuses. While a stage runs, the file is whole. So each stage keeps a copy, and the
 first one leaves a process behind that waits for the end of DVC, and puts the copy back if the file is not whole then.
+DVC's list of who reads and writes what (.dvc/tmp/rwlock) is written likewise; a part of one is removed, since an ended
+DVC reads and writes nothing.
 """
 
+import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from worldmodels.common.orphans import wait_for
 from worldmodels.common.params import UserError, read_params
 
 LOCK, COPY = Path("dvc.lock"), Path(".scratch/dvc.lock")
+USERS = Path(".dvc/tmp/rwlock")
 
 
 def keep() -> None:
@@ -26,7 +31,7 @@ def keep() -> None:
 
 
 def guard(pid: int) -> None:
-    """Leave a process behind that mends dvc.lock when process ``pid`` has ended, and ends then."""
+    """Leave a process behind that mends these files when process ``pid`` has ended, and ends then."""
     subprocess.Popen(
         [sys.executable, "-m", __name__, str(pid)],
         stdin=subprocess.DEVNULL,
@@ -37,15 +42,18 @@ def guard(pid: int) -> None:
     )
 
 
-def mend() -> bool:
-    """Put the copy back if dvc.lock is not whole, or remove it if there was none; return whether it was not."""
-    if is_whole():
-        return False
-    if COPY.exists():
-        write_bytes(LOCK, COPY.read_bytes())
-    else:
-        LOCK.unlink()
-    return True
+def mend() -> None:
+    """If dvc.lock is not whole put its copy back, or remove it if there was none; remove a part of ``USERS``."""
+    if not is_whole():
+        if COPY.exists():
+            write_bytes(LOCK, COPY.read_bytes())
+        else:
+            LOCK.unlink()
+    with suppress(FileNotFoundError):
+        try:
+            json.loads(USERS.read_bytes())
+        except ValueError:
+            USERS.unlink()
 
 
 def is_whole() -> bool:

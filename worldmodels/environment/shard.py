@@ -19,7 +19,7 @@ _NAME = h5py.string_dtype("utf-8", 64)
 
 
 def write_shard(path: Path, episodes: Iterable[Episode]) -> None:
-    """Write episodes from an iterator, one in memory at a time beside the compressed file, which appears when it is whole.
+    """Write episodes from an iterator, one in memory at a time beside the compressed file; it appears when it is whole.
 
     The same episodes give the same bytes.
     """

@@ -25,6 +25,7 @@ LAYERS = {
     "report": 5,
     "agents": 6,
     "evaluate": 7,
+    "info": 7,
     "training": 0,
 }
 PIPELINE = OmegaConf.to_container(OmegaConf.load(ROOT / "dvc.yaml"))

@@ -24,6 +24,7 @@ LAYERS = {
     "round": 5,
     "report": 5,
     "agents": 6,
+    "dreams": 7,
     "evaluate": 7,
     "info": 7,
     "training": 0,

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -20,6 +20,9 @@ from worldmodels.environment.make import make_env
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.round import Round
 from worldmodels.vision.files import pack_vision, unpack_vision
+
+if TYPE_CHECKING:
+    from worldmodels.memory.mdnrnn import MDNRNN
 
 ABOUT, WEIGHTS = "agent.json", "weights.safetensors"
 FORMAT = 1
@@ -112,6 +115,19 @@ def load_agent(folder: str | Path, **kwargs: Any) -> TrainedAgent:
     policy = Agent(spec, vision, memory, controller, arrays["controller.best"][None], name=folder.name)
     env = EnvConfig(**about["env"])
     return TrainedAgent(policy, replace(env, kwargs=env.kwargs | kwargs), spec, about)
+
+
+def load_agent_memory(folder: str | Path) -> "MDNRNN":
+    """M of the agent that ``save_agent`` packed, also of one whose C does not see h.
+
+    Raises:
+        AgentError, CheckpointError: as ``load_agent``.
+    """
+    from worldmodels.memory.files import unpack_memory
+
+    folder = Path(folder)
+    arrays, _ = checkpoint.load(folder / WEIGHTS)
+    return unpack_memory(_part(arrays, "mdnrnn"), _read_about(folder / ABOUT)["mdnrnn"])
 
 
 def _read_about(path: Path) -> dict[str, Any]:

@@ -45,11 +45,8 @@ def _episodes(folder: Path) -> Facts:
     yield "episodes", f"{manifest['episodes']:,} of {_environment(store.spec)}; round {manifest['round']}{after}"
     if len(store):
         yield "steps", f"{manifest['steps']:,}; {_spread(store.lengths)} an episode"
-        returns = manifest["returns"]
-        yield (
-            "returns",
-            f"{returns['mean']:.1f} ± {returns['std']:.1f}, from {returns['min']:.1f} to {returns['max']:.1f}",
-        )
+        mean, std, least, most = (manifest["returns"][name] for name in ("mean", "std", "min", "max"))
+        yield "returns", f"{mean:.1f} ± {std:.1f}, from {least:.1f} to {most:.1f}"
         yield "policies", ", ".join(f"{name} {count:,}" for name, count in manifest["policies"].items())
         yield "seeds", f"between {manifest['seeds']['min']} and {manifest['seeds']['max']}"
     yield "files", f"{len(store.shards)} shards, {_size(store.shards)}"

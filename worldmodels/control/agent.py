@@ -63,6 +63,11 @@ class Agent:
         self._episodes: FollowedEpisodes | None = None
         self._noise = _SlotNoise((), 0)
 
+    @property
+    def vision(self) -> Vision:
+        """V."""
+        return self._vision
+
     def with_solutions(self, solutions: NDArray[np.floating], *, assign: Assign = "seed") -> "Agent":
         """The same agent with other parameters of C, (n, N)."""
         agent = copy.copy(self)

@@ -22,16 +22,28 @@ class DreamEnv(gym.Env[NDArray[np.float32], Any]):
         dream: the simulator; its horizon, temperature and features apply.
         action_space: the real environment's.
         encode_action: the real environment's action as (A,) float32 (``EnvSpec.encode_action``).
+        draw: z (Z,) as an RGB image; None: nothing can be rendered.
+        render_mode: ``rgb_array``: ``render()`` gives the image of the last observation.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (Gymnasium's declaration)
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (Gymnasium's declaration)
 
-    def __init__(self, dream: Dream, action_space: gym.Space, encode_action: Callable[[Any], NDArray]) -> None:
+    def __init__(
+        self,
+        dream: Dream,
+        action_space: gym.Space,
+        encode_action: Callable[[Any], NDArray],
+        *,
+        draw: Callable[[NDArray[np.float32]], NDArray[np.uint8]] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.render_mode, self._draw = render_mode, draw
         self.action_space = action_space
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (dream.feature_dim,), np.float32)
         self._dream = dream
         self._encode_action = encode_action
         self._state: DreamState | None = None
+        self._z: NDArray[np.float32] | None = None  # of the last observation
 
     @torch.inference_mode()
     def reset(
@@ -66,5 +78,18 @@ class DreamEnv(gym.Env[NDArray[np.float32], Any]):
         self._state = None if terminated or truncated else state
         return self._observe(state), float(reward[self._member, 0]), terminated, truncated, {}
 
+    def render(self) -> NDArray[np.uint8] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The last observation's image (H, W, 3); None without a render mode.
+
+        Raises:
+            gymnasium.error.ResetNeeded: no episode was begun.
+        """
+        if self.render_mode is None or self._draw is None:
+            return None
+        if self._z is None:
+            raise gym.error.ResetNeeded("no dream is under way: call DreamEnv.reset first")
+        return self._draw(self._z)
+
     def _observe(self, state: DreamState) -> NDArray[np.float32]:
+        self._z = state.z[self._member, 0].cpu().numpy()
         return self._dream.features(state)[self._member, 0].cpu().numpy()

@@ -14,7 +14,7 @@ from torch import Tensor
 from worldmodels.common.device import product_dtype
 from worldmodels.dream.batch import DreamBatch
 from worldmodels.dream.config import DreamConfig
-from worldmodels.dream.starts import RecordedStart, Starts
+from worldmodels.dream.starts import DrawsStarts, RecordedStart
 from worldmodels.dream.state import DreamResult, DreamStart, DreamState, Noise
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
 
@@ -29,13 +29,13 @@ class Dream:
 
     Args:
         memory: M; its device is the simulator's.
-        starts: recorded starts; None if ``run`` is given them (in a worker process, which gets no recordings).
+        starts: what draws the starts; None if ``run`` is given them (in a worker process, which gets no recordings).
         config: horizon, temperature, …
         features: inputs of the controller: ``zh`` is [z, h of member 0], ``z`` is z alone.
     """
 
     def __init__(
-        self, memory: MDNRNN, starts: Starts | None, config: DreamConfig, features: Literal["z", "zh"] = "zh"
+        self, memory: MDNRNN, starts: DrawsStarts | None, config: DreamConfig, features: Literal["z", "zh"] = "zh"
     ) -> None:
         initial = memory.initial_state(1).h  # (E, 1, D)
         self.ensemble_size, self._device = len(initial), initial.device

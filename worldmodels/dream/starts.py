@@ -1,6 +1,6 @@
 """Initial states of dreams: states recorded in the real environment, and the steps that led to them."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +28,14 @@ class RecordedStart(NamedTuple):
     def at(cls, z: Tensor) -> "RecordedStart":
         """Starts at z (R, Z), without steps before them."""
         return cls(z[:, None], z.new_zeros(len(z), 0, 0), z.new_zeros(len(z), 0, dtype=torch.bool))
+
+
+class DrawsStarts(Protocol):
+    """Where dreams begin."""
+
+    def draw(self, count: int, generator: torch.Generator) -> RecordedStart:
+        """``count`` starts, on the generator's device."""
+        ...
 
 
 class Starts:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from worldmodels.control.agent import Agent
 from worldmodels.control.controller import Controller
@@ -87,7 +86,7 @@ def _dreamed(
         mu, logvar = (torch.from_numpy(array) for array in vision.encode(np.asarray(obs)[None]))  # (1, Z)
         z = sample_z(mu, logvar, torch.randn(mu.shape, generator=generator))
         state = dream.reset(DreamStart(z, dream.memory.initial_state(1)))
-        yield annotate(_drawn(spec, vision, z), 0, 0.0)
+        yield annotate(draw_z(spec, vision, z[0].numpy()), 0, 0.0)
         solutions = torch.from_numpy(solution).expand(dream.ensemble_size, -1)
         total = 0.0
         for step in range(1, steps + 1):
@@ -95,12 +94,12 @@ def _dreamed(
             noise = Noise.draw((dream.ensemble_size, 1), dream.z_dim, generator)
             state, reward, terminated, _ = dream.step(state, action, noise)
             total += float(reward[0, 0])
-            yield annotate(_drawn(spec, vision, state.z[0]), step, total)
+            yield annotate(draw_z(spec, vision, state.z[0, 0].numpy()), step, total)
             if terminated[0, 0]:
                 return
 
 
-def _drawn(spec: EnvSpec, vision: Vision, z: Tensor) -> Frame:
-    """The state that z (1, Z) encodes, as an image."""
-    decoded = vision.decode(z.numpy())[0]
-    return draw_state(decoded, z[0].numpy(), spec.id) if spec.observation == "state" else upscale(decoded)
+def draw_z(spec: EnvSpec, vision: Vision, z: NDArray[np.float32]) -> Frame:
+    """The state that z (Z,) encodes, as an image."""
+    decoded = vision.decode(z[None])[0]
+    return draw_state(decoded, z, spec.id) if spec.observation == "state" else upscale(decoded)

@@ -25,6 +25,7 @@ LAYERS = {
     "report": 5,
     "agents": 6,
     "dreams": 7,
+    "play": 8,
     "evaluate": 7,
     "info": 7,
     "training": 0,

@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from worldmodels.agents import load_agent, load_agent_memory
+from worldmodels.agents import TrainedAgent, load_agent, load_agent_memory
 from worldmodels.common.params import ParamError, load_section, parse_section
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.env import DreamEnv
@@ -48,6 +48,12 @@ class RealStarts:
         self._env.close()
 
 
+def dream_config(agent: TrainedAgent) -> DreamConfig:
+    """The dreams that the agent's C was searched in, as far as their settings are today's."""
+    known = {field.name for field in fields(DreamConfig)}
+    return DreamConfig(**{k: v for k, v in agent.about["params"]["dream"].items() if k in known})
+
+
 class DreamOf(DreamEnv):
     """The dream of an agent or a round. Observations are [z, h], or z alone; actions are the real environment's.
 
@@ -78,8 +84,7 @@ class DreamOf(DreamEnv):
         if agent is not None:
             loaded, memory = load_agent(agent), load_agent_memory(agent)
             spec, vision = loaded.spec, loaded.policy.vision
-            known = {field.name for field in fields(DreamConfig)}  # an older agent's record may have others
-            config = DreamConfig(**{k: v for k, v in loaded.about["params"]["dream"].items() if k in known})
+            config = dream_config(loaded)
             self._real = starts = RealStarts(loaded.env, vision)
         else:
             last = Round(str(round), Path(root))

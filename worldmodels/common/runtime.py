@@ -179,7 +179,7 @@ def _run_task(function: Callable[[T], R], owner: int | None, task: T) -> R:
     if owner not in (None, os.getpid()):
         end_with(owner)
     try:
-        with _single_thread():
+        with single_thread():
             return function(task)
     except Exception:
         silence_destructors()
@@ -187,7 +187,8 @@ def _run_task(function: Callable[[T], R], owner: int | None, task: T) -> R:
 
 
 @contextmanager
-def _single_thread() -> Iterator[None]:
+def single_thread() -> Iterator[None]:
+    """One thread inside torch's operations: for batches of a few rows more are slower, on a busy machine ten times."""
     torch = sys.modules.get("torch")  # a function that uses torch has imported it already
     if torch is None:
         yield

@@ -68,6 +68,16 @@ class Agent:
         """V."""
         return self._vision
 
+    @property
+    def controller(self) -> Controller:
+        """The shape of C."""
+        return self._controller
+
+    @property
+    def solution(self) -> NDArray[np.float32]:
+        """(N,) the first row of C's parameters."""
+        return self._solutions[0]
+
     def with_solutions(self, solutions: NDArray[np.floating], *, assign: Assign = "seed") -> "Agent":
         """The same agent with other parameters of C, (n, N)."""
         agent = copy.copy(self)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from worldmodels.dream.simulator import Dream
-from worldmodels.dream.state import DreamState
+from worldmodels.dream.state import DreamStart, DreamState, Noise
 
 
 class DreamEnv(gym.Env[NDArray[np.float32], Any]):
@@ -49,11 +49,20 @@ class DreamEnv(gym.Env[NDArray[np.float32], Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin a dream. The same ``seed`` and actions give the same dream."""
+        """Begin a dream. The same ``seed`` and actions give the same dream.
+
+        Args:
+            options: ``z``: (Z,) the state to begin at, with M's state before an episode's first step.
+        """
         super().reset(seed=seed, options=options)
         generator = torch.Generator().manual_seed(int(self.np_random.integers(2**63)))
         self._member = int(self.np_random.integers(self._dream.ensemble_size))
-        start, self._noise = self._dream.draw(1, generator)
+        if options and "z" in options:
+            z = torch.as_tensor(options["z"], dtype=torch.float32)[None]
+            start = DreamStart(z, self._dream.memory.initial_state(1))
+            self._noise = Noise.draw((self._dream.config.horizon, 1), self._dream.z_dim, generator)
+        else:
+            start, self._noise = self._dream.draw(1, generator)
         # Every member simulates its own dream from here, with the same actions; only one of them is returned.
         self._state = self._dream.reset(start)
         self._t = 0

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from worldmodels.common import checkpoint
 from worldmodels.common.params import UserError
+from worldmodels.common.seeding import numpy_rng
 from worldmodels.control.agent import Agent
 from worldmodels.control.controller import Controller
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.make import make_env
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.round import Round
+from worldmodels.vision.base import sample_z
 from worldmodels.vision.files import pack_vision, unpack_vision
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class TrainedAgent:
 
     def __init__(self, policy: Agent, env: EnvConfig, spec: EnvSpec, about: Mapping[str, Any]) -> None:
         self.policy, self.env, self.spec, self.about = policy, env, spec, about
+        self._rng = numpy_rng(0, "predict")
 
     def make_env(self, *, render: bool = False) -> gym.Env:
         """The environment with the agent's observations; with ``render`` its ``render()`` gives RGB frames."""
@@ -56,6 +59,40 @@ class TrainedAgent:
         """The action for an observation of ``make_env``'s environment, in the form its ``step`` takes."""
         action = self.policy.act(np.asarray(obs)[None], np.zeros(1, np.int64))[0]
         return action if action.ndim else int(action)
+
+    def predict(
+        self,
+        observation: NDArray,
+        state: tuple[NDArray, ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray, tuple[NDArray, ...] | None]:
+        """Actions for observations (n, …) of n of ``make_env``'s environments, as Stable-Baselines3's models give them.
+
+        Args:
+            state: what the last call returned; None before the first.
+            episode_start: (n,) bool: where an episode begins, and M's state with it.
+            deterministic: C sees the mean of what V says; else a draw of it, as in its dreams and in ``act``.
+
+        Returns:
+            Actions (n,) or (n, A) in the environment's form, and M's state (h, c), each (n, D); None if C sees z alone.
+        """
+        policy = self.policy
+        mu, logvar = policy.vision.encode(np.asarray(observation))
+        z = mu if deterministic else sample_z(mu, logvar, self._rng.standard_normal(mu.shape, np.float32))
+        if policy.memory is None:
+            return self._actions(z), None
+        h, c = state or (np.zeros((len(z), policy.memory.hidden_dim), np.float32),) * 2
+        if episode_start is not None:
+            h, c = (np.where(np.asarray(episode_start)[:, None], 0, x).astype(np.float32) for x in (h, c))
+        action = self._actions(np.concatenate([z, h], axis=1))
+        from worldmodels.memory.member import advanced
+
+        return action, advanced(policy.memory, z, self.spec.encode_action(action), (h, c))
+
+    def _actions(self, features: NDArray[np.float32]) -> NDArray:
+        encoded = self.policy.controller.act(self.policy.solution[None], features[None])[0]
+        return self.spec.decode_action(encoded)
 
 
 def save_agent(folder: Path, source: Round, env: EnvConfig, spec: EnvSpec, record: Mapping[str, Any]) -> None:

@@ -1,10 +1,12 @@
-"""``worldmodels/Dream-v0``: the dream of a packed agent, or of a round of the pipeline, by ``gymnasium.make``.
+"""``worldmodels/Dream-v0``, the dream of an agent or of a round, and ``worldmodels/Latent-v0``, reality seen likewise.
 
     gymnasium.make("worldmodels.dreams:worldmodels/Dream-v0", agent="agents/carracing", render_mode="rgb_array")
     gymnasium.make_vec("worldmodels.dreams:worldmodels/Dream-v0", num_envs=4, round="r4", temperature=1.15)
+    gymnasium.make("worldmodels.dreams:worldmodels/Latent-v0", agent="agents/carracing")
 
-A round's dreams begin at recorded states, as its C's did; an agent has no recordings with it, so its dreams begin where
-an episode of the real environment does.
+A round's dreams begin at recorded states, as its C's did; an agent has no recordings with it, so its dreams begin
+where an episode of the real environment does. ``Latent-v0`` is the real environment as V and M see it: what was trained
+in the dream acts there unchanged.
 """
 
 from dataclasses import asdict, fields
@@ -14,20 +16,26 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from worldmodels.agents import TrainedAgent, load_agent, load_agent_memory
 from worldmodels.common.params import ParamError, load_section, parse_section
+from worldmodels.common.seeding import numpy_rng
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.env import DreamEnv
 from worldmodels.dream.simulator import Dream
 from worldmodels.dream.starts import RecordedStart, Starts
 from worldmodels.environment.config import EnvConfig
 from worldmodels.environment.make import make_env
+from worldmodels.environment.spec import EnvSpec
+from worldmodels.memory.mdnrnn import MDNRNN
+from worldmodels.memory.member import FollowedEpisodes
 from worldmodels.report.films import draw_z
 from worldmodels.round import Round
 from worldmodels.vision.base import Vision, sample_z
 
-ID = "worldmodels/Dream-v0"
+ID, LATENT_ID = "worldmodels/Dream-v0", "worldmodels/Latent-v0"
+_SLOT = np.zeros(1, np.int64)
 
 
 class RealStarts:
@@ -107,4 +115,52 @@ class DreamOf(DreamEnv):
             self._real.close()
 
 
+class Latent(gym.Wrapper):
+    """A real environment whose observations are a dream's: [z, h] (F,), or z alone.
+
+    Args:
+        env: made by ``make_env``.
+        spec: of the same environment.
+        memory: M, whose member 0 follows the episode.
+        features: ``zh`` or ``z``.
+    """
+
+    def __init__(
+        self, env: gym.Env, spec: EnvSpec, vision: Vision, memory: MDNRNN, features: Literal["z", "zh"] = "zh"
+    ) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Box(
+            -np.inf, np.inf, (vision.z_dim + memory.hidden_dim * (features == "zh"),), np.float32
+        )
+        self._spec, self._vision, self._memory, self._sees_h = spec, vision, memory, features == "zh"
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode; ``seed`` also seeds the noise of z."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        if seed is not None or not hasattr(self, "_noise"):
+            self._noise = numpy_rng(seed or 0, "latent")
+        self._followed = FollowedEpisodes(self._memory, 1)
+        return self._see(obs), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """One step of the environment, which M follows."""
+        encoded = self._spec.encode_action(np.asarray(action))[None]  # before: the environment may change the action
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self._followed.advance(self._z, encoded, _SLOT)
+        return self._see(obs), reward, terminated, truncated, info
+
+    def _see(self, obs: NDArray) -> NDArray[np.float32]:
+        mu, logvar = self._vision.encode(np.asarray(obs)[None])
+        self._z = sample_z(mu, logvar, self._noise.standard_normal(mu.shape, np.float32))  # (1, Z)
+        return np.concatenate([self._z, self._followed.h(_SLOT)], axis=1)[0] if self._sees_h else self._z[0]
+
+
+def make_latent(agent: str | Path, features: Literal["z", "zh"] = "zh", render_mode: str | None = None) -> Latent:
+    """The environment that a packed agent is scored in, as its V and M see it."""
+    loaded = load_agent(agent)
+    env = loaded.make_env(render=render_mode is not None)
+    return Latent(env, loaded.spec, loaded.policy.vision, load_agent_memory(agent), features)
+
+
+gym.register(id=LATENT_ID, entry_point="worldmodels.dreams:make_latent")
 gym.register(id=ID, entry_point="worldmodels.dreams:DreamOf")

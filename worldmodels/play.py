@@ -24,23 +24,19 @@ from numpy.typing import NDArray
 from worldmodels.agents import TrainedAgent, load_agent, load_agent_memory
 from worldmodels.common.errors import one_line_errors
 from worldmodels.common.runtime import single_thread
-from worldmodels.common.seeding import numpy_rng
 from worldmodels.dream.env import DreamEnv
 from worldmodels.dream.simulator import Dream
-from worldmodels.dreams import dream_config
+from worldmodels.dreams import Latent, dream_config
 from worldmodels.environment.observation import frame_of
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.memory.mdnrnn import MDNRNN
-from worldmodels.memory.member import FollowedEpisodes
 from worldmodels.report.films import draw_z
 from worldmodels.report.frames import Frame, annotate, side_by_side, upscale
 from worldmodels.report.play import playing_speed
 from worldmodels.report.video import write_video
-from worldmodels.vision.base import sample_z
 
 VIEWS = ("both", "dream", "reality")
 LONGEST = 20_000  # steps of a dream: it ends where M says, not at a horizon
-_SLOT = np.zeros(1, np.int64)
 
 
 class Side(Protocol):
@@ -69,24 +65,21 @@ class Reality:
     """The real environment, followed by V and M."""
 
     def __init__(self, agent: TrainedAgent, memory: MDNRNN) -> None:
-        self._env, self._agent, self._memory = agent.make_env(render=True), agent, memory
+        self._env = Latent(agent.make_env(render=True), agent.spec, agent.policy.vision, memory)
+        self._z_dim = agent.policy.vision.z_dim
         self.fps = playing_speed(self._env, agent.env.frame_skip)
         self.meanings: list[str] = getattr(self._env.unwrapped, "get_action_meanings", list)()
 
     def reset(self, seed: int) -> NDArray[np.float32]:
         """Begin the episode of ``seed``; its z (Z,)."""
-        self._noise = numpy_rng(seed, "play")
-        self._followed = FollowedEpisodes(self._memory, 1)
         self.total, self.steps, self.over = 0.0, 0, False
-        self._see(self._env.reset(seed=seed)[0])
-        return self._z[0]
+        self.features, _ = self._env.reset(seed=seed)
+        return self.features[: self._z_dim]
 
     def step(self, action: Any) -> None:
         """See ``Side``."""
-        obs, reward, terminated, truncated, _ = self._env.step(action)
-        self._followed.advance(self._z, self._agent.spec.encode_action(np.asarray(action))[None], _SLOT)
+        self.features, reward, terminated, truncated, _ = self._env.step(action)
         self.total, self.steps, self.over = self.total + float(reward), self.steps + 1, terminated or truncated
-        self._see(obs)
 
     def frame(self) -> Frame:
         """See ``Side``."""
@@ -95,11 +88,6 @@ class Reality:
     def close(self) -> None:
         """Close the environment."""
         self._env.close()
-
-    def _see(self, obs: NDArray) -> None:
-        mu, logvar = self._agent.policy.vision.encode(np.asarray(obs)[None])
-        self._z = sample_z(mu, logvar, self._noise.standard_normal(mu.shape, np.float32))  # (1, Z)
-        self.features = np.concatenate([self._z, self._followed.h(_SLOT)], axis=1)[0]
 
 
 class Dreamt:

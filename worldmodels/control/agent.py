@@ -69,6 +69,11 @@ class Agent:
         return self._vision
 
     @property
+    def memory(self) -> "MDNRNN | None":
+        """M; None if C sees z alone."""
+        return self._memory
+
+    @property
     def controller(self) -> Controller:
         """The shape of C."""
         return self._controller

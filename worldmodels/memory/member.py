@@ -31,3 +31,12 @@ class FollowedEpisodes:
         before = RNNState(self._state.h[index], self._state.c[index])
         after = self._memory.advance(torch.from_numpy(z), torch.from_numpy(action), before)
         self._state.h[index], self._state.c[index] = after
+
+
+@torch.inference_mode()
+def advanced(
+    memory: MDNRNN, z: NDArray[np.float32], action: NDArray[np.float32], state: tuple[NDArray, ...]
+) -> tuple[NDArray[np.float32], ...]:
+    """Member 0's state (h, c), each (B, D), after a step by the encoded action (B, A) at z (B, Z)."""
+    before = RNNState(*map(torch.from_numpy, state))
+    return tuple(x.numpy() for x in memory.advance(torch.from_numpy(z), torch.from_numpy(action), before))

@@ -32,9 +32,10 @@ def main() -> None:
     players = {"PPO": (model, make_vec_env(LATENT, seed=71_000, env_kwargs=seen))}
     players |= {"C": (agent, make_vec_env(agent.make_env, seed=71_000))}
     for name, (player, envs) in players.items():
-        returns, _ = evaluate_policy(player, envs, arguments.episodes, return_episode_rewards=True, warn=False)  # pyright: ignore[reportArgumentType]
-        error = np.std(returns, ddof=1) / np.sqrt(len(returns))
-        print(f"{name}: {np.mean(returns):.1f} ± {error:.1f} in {len(returns)} real episodes")
+        scores, _ = evaluate_policy(player, envs, arguments.episodes, return_episode_rewards=True, warn=False)  # pyright: ignore[reportArgumentType]
+        returns = np.asarray(scores)
+        error = returns.std(ddof=1) / returns.size**0.5
+        print(f"{name}: {returns.mean():.1f} ± {error:.1f} in {returns.size} real episodes")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldmodels import load_agent
+from worldmodels import load_agent, play
+from worldmodels.common.params import UserError
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.play import Session, controls, run
 
@@ -90,10 +91,21 @@ def test_keys(made: EnvSpec, meanings: list[str], keys: set[str], action: Any) -
     assert np.array_equal(controls(made, meanings)(frozenset(keys)), action)
 
 
-def test_a_window_is_played_in_and_filmed(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+def test_without_a_display_it_says_so(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     import pygame
 
+    monkeypatch.setattr(play, "OFF_SCREEN", True)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setattr(pygame.display, "get_driver", lambda: "offscreen")
+    with pytest.raises(UserError, match="no display"):
+        run(session)
+
+
+def test_a_window_is_played_in_and_filmed(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pygame
+
+    monkeypatch.setattr(play, "OFF_SCREEN", False)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     shown, keys = [], iter(["f", "tab", "n", "n", "+", "d", "d", "d", "f", "r", "escape"])
     real = pygame.event.get
 

@@ -13,6 +13,7 @@ Both begin at the same state. You drive both at once, or C does, in each on what
 """
 
 import argparse
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 
 from worldmodels.agents import TrainedAgent, load_agent, load_agent_memory
 from worldmodels.common.errors import one_line_errors
-from worldmodels.common.runtime import single_thread
+from worldmodels.common.params import UserError
+from worldmodels.common.runtime import OFF_SCREEN, single_thread
 from worldmodels.dream.env import DreamEnv
 from worldmodels.dream.simulator import Dream
 from worldmodels.dreams import Latent, dream_config
@@ -236,12 +238,23 @@ def _named(names: list[str], keys: frozenset[str]) -> int:
 
 
 def run(session: Session, films: Path = Path()) -> None:
-    """Open a window and play until it is closed."""
+    """Open a window and play until it is closed.
+
+    Raises:
+        UserError: this machine has no display.
+    """
     import pygame
 
+    if OFF_SCREEN:
+        os.environ.pop("SDL_VIDEODRIVER", None)
+    pygame.display.quit()  # environments may have begun it off screen
     pygame.init()
     try:
+        if OFF_SCREEN and pygame.display.get_driver() in ("dummy", "offscreen"):
+            raise UserError("no window can be opened here: there is no display")
         _Window(session, films, pygame).run()
+    except pygame.error as error:
+        raise UserError(f"no window can be opened here: {error}") from error
     finally:
         pygame.quit()
 
@@ -251,7 +264,7 @@ class _Window:
 
     def __init__(self, session: Session, films: Path, pygame: Any) -> None:
         self._session, self._films, self._pygame = session, films, pygame
-        self._paused, self._leaving, self._film = False, False, None
+        self._paused, self._leaving = False, False
         self._film: list[Frame] | None = None
 
     def run(self) -> None:
@@ -284,8 +297,8 @@ class _Window:
             session.human = not session.human
         elif key == "d":
             session.view = VIEWS[(VIEWS.index(session.view) + 1) % len(VIEWS)]
-        elif key in ("+", "=", "-"):
-            change = -0.1 if key == "-" else 0.1
+        elif key in ("+", "=", "[+]", "-", "[-]"):
+            change = -0.1 if "-" in key else 0.1
             session.dreamt.temperature = round(max(0.1, session.dreamt.temperature + change), 1)
         elif key == "p":
             self._paused = not self._paused

@@ -29,7 +29,10 @@ _LONGEST = 1e6  # seconds that a timer takes
 T = TypeVar("T")
 R = TypeVar("R")
 
-os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # environments draw off screen; no display server is needed
+OFF_SCREEN = "SDL_VIDEODRIVER" not in os.environ
+"""Whether it is chosen here that pygame draws off screen, so that environments need no display."""
+if OFF_SCREEN:
+    os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 

@@ -47,7 +47,7 @@ class FolderRemote:
     """A folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.settings = folder, {"url": str(folder)}
+        self.folder, self.settings = folder, {"url": str(folder), "verify": "true"}
 
     def names(self) -> list[str]:
         return [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
@@ -77,7 +77,8 @@ class BucketRemote:
         self._s3: Any = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
         self._s3.create_bucket(Bucket=self.BUCKET)
         keys = {"access_key_id": "test", "secret_access_key": "test"}
-        self.settings = {"url": f"s3://{self.BUCKET}/dvc", "endpointurl": endpoint, "region": "us-east-1", **keys}
+        self.settings = {"url": f"s3://{self.BUCKET}/dvc", "verify": "true"}
+        self.settings |= {"endpointurl": endpoint, "region": "us-east-1", **keys}
 
     def names(self) -> list[str]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.BUCKET)

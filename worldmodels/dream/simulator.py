@@ -125,7 +125,7 @@ class Dream:
         return RNNState(after.h.view_as(before.h), after.c.view_as(before.c))
 
     def returns(self, act: Act, solutions: Tensor, rollouts: int, generator: torch.Generator) -> DreamResult:
-        """Run ``rollouts`` dreams with each candidate, all with the same starts and noise.
+        """Run ``rollouts`` dreams with each candidate, all with the same starts and noise (eq. 6 of docs/method.md).
 
         Args:
             act: the controller.

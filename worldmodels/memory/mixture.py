@@ -1,4 +1,4 @@
-"""Mixture density of one-dimensional Gaussians, one mixture per latent dimension (the paper's eq. of MDN, Bishop 1994).
+"""Mixture density of one-dimensional Gaussians, one mixture per latent dimension (eqs. 4, 5 of docs/method.md; Bishop 1994).
 
 In all functions ``logpi``, ``mean``, ``logstd`` are (…, Z, K); ``logpi`` need not be normalised.
 """

@@ -1,4 +1,4 @@
-"""The VAE's objective: squared pixel error, and the KL divergence above a floor (paper, appendix A.1)."""
+"""The VAE's objective: squared pixel error, and the KL divergence above a floor (docs/method.md, eq. 2; paper, A.1)."""
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ def distance(pixels: Tensor, mean_frame: Tensor) -> Tensor:
 
 
 def pixel_weights(pixels: Tensor, mean_frame: Tensor, usual: Tensor, foreground_weight: float) -> Tensor:
-    """Weight of each pixel: 1 + foreground_weight · d / sqrt(usual + 0.003), d its ``distance`` from the mean frame.
+    """Eq. 3: weight of each pixel: 1 + foreground_weight · d / sqrt(usual + 0.003), d its ``distance`` from the mean frame.
 
     Of two things that are as far from the mean frame the rarer counts more: without the root a ball of one pixel weighs
     too little beside what changes often and over a large area. (The root is, for a pixel that has two values, in

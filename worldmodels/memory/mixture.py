@@ -1,4 +1,4 @@
-"""Mixture density of one-dimensional Gaussians, one mixture per latent dimension (eqs. 4, 5 of docs/method.md; Bishop 1994).
+"""Mixtures of one-dimensional Gaussians, one for each latent dimension (docs/method.md, eqs. 4 and 5; Bishop 1994).
 
 In all functions ``logpi``, ``mean``, ``logstd`` are (…, Z, K); ``logpi`` need not be normalised.
 """

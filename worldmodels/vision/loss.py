@@ -19,7 +19,7 @@ def distance(pixels: Tensor, mean_frame: Tensor) -> Tensor:
 
 
 def pixel_weights(pixels: Tensor, mean_frame: Tensor, usual: Tensor, foreground_weight: float) -> Tensor:
-    """Eq. 3, weight of each pixel: 1 + foreground_weight · d / sqrt(usual + 0.003), d its ``distance`` to the mean frame.
+    """Eq. 3, the weight of a pixel: 1 + foreground_weight · d / sqrt(usual + 0.003), d its ``distance``.
 
     Of two things that are as far from the mean frame the rarer counts more: without the root a ball of one pixel weighs
     too little beside what changes often and over a large area. (The root is, for a pixel that has two values, in

@@ -153,7 +153,6 @@ def main() -> None:
     with one_line_errors():
         if stage is None:
             if (pid := ancestor("dvc")) is not None:
-                lock.keep()
                 lock.guard(pid)
             write(sources)
         else:

@@ -138,10 +138,7 @@ def load_agent(folder: str | Path, **kwargs: Any) -> TrainedAgent:
         CheckpointError: its weights are missing or damaged.
     """
     folder = Path(folder)
-    about = _read_about(folder / ABOUT)
-    arrays, head = checkpoint.load(folder / WEIGHTS)
-    if head.get("about") != checkpoint.content_digest(about):
-        raise AgentError(f"{folder}: {ABOUT} is not the one that was packed with {WEIGHTS}; export the agent again")
+    arrays, about = _unpacked(folder)
     spec, controller = EnvSpec.from_dict(about["spec"]), Controller(**about["controller"])
     vision = unpack_vision(_part(arrays, "vae"), about["vae"])
     memory = None
@@ -162,9 +159,16 @@ def load_agent_memory(folder: str | Path) -> "MDNRNN":
     """
     from worldmodels.memory.files import unpack_memory
 
-    folder = Path(folder)
-    arrays, _ = checkpoint.load(folder / WEIGHTS)
-    return unpack_memory(_part(arrays, "mdnrnn"), _read_about(folder / ABOUT)["mdnrnn"])
+    arrays, about = _unpacked(Path(folder))
+    return unpack_memory(_part(arrays, "mdnrnn"), about["mdnrnn"])
+
+
+def _unpacked(folder: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    about = _read_about(folder / ABOUT)
+    arrays, head = checkpoint.load(folder / WEIGHTS)
+    if head.get("about") != checkpoint.content_digest(about):
+        raise AgentError(f"{folder}: {ABOUT} is not the one that was packed with {WEIGHTS}; export the agent again")
+    return arrays, about
 
 
 def _read_about(path: Path) -> dict[str, Any]:

@@ -62,6 +62,15 @@ def dream_config(agent: TrainedAgent) -> DreamConfig:
     return DreamConfig(**{k: v for k, v in agent.about["params"]["dream"].items() if k in known})
 
 
+def _changed(config: DreamConfig, settings: dict[str, Any]) -> DreamConfig:
+    return parse_section("dream", asdict(config) | settings, DreamConfig, Path(ID))
+
+
+def _check_features(features: str) -> None:
+    if features not in ("z", "zh"):
+        raise ParamError(f"features = {features!r}: expected 'z' or 'zh'")
+
+
 class DreamOf(DreamEnv):
     """The dream of an agent or a round. Observations are [z, h], or z alone; actions are the real environment's.
 
@@ -88,18 +97,18 @@ class DreamOf(DreamEnv):
     ) -> None:
         if (agent is None) == (round is None):
             raise ParamError(f"{ID}: give either agent=FOLDER or round=NAME")
+        _check_features(features)
         self._real: RealStarts | None = None
         if agent is not None:
             loaded, memory = load_agent(agent), load_agent_memory(agent)
             spec, vision = loaded.spec, loaded.policy.vision
-            config = dream_config(loaded)
+            config = _changed(dream_config(loaded), settings)
             self._real = starts = RealStarts(loaded.env, vision)
         else:
             last = Round(str(round), Path(root))
             spec, vision, memory = last.spec, last.vae, last.mdnrnn
-            config = load_section("dream", DreamConfig, Path(root) / "params.yaml")
+            config = _changed(load_section("dream", DreamConfig, Path(root) / "params.yaml"), settings)
             starts = Starts(last.latents, config.initial_share, config.warmup)
-        config = parse_section("dream", asdict(config) | settings, DreamConfig, Path(ID))
         dream = Dream(memory, starts, config, features)
         super().__init__(
             dream,
@@ -156,7 +165,12 @@ class Latent(gym.Wrapper):
 
 
 def make_latent(agent: str | Path, features: Literal["z", "zh"] = "zh", render_mode: str | None = None) -> Latent:
-    """The environment that a packed agent is scored in, as its V and M see it."""
+    """The environment that a packed agent is scored in, as its V and M see it.
+
+    Raises:
+        UserError: the agent is missing or damaged, or there are no such features.
+    """
+    _check_features(features)
     loaded = load_agent(agent)
     env = loaded.make_env(render=render_mode is not None)
     return Latent(env, loaded.spec, loaded.policy.vision, load_agent_memory(agent), features)

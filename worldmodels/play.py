@@ -13,6 +13,7 @@ Both begin at the same state. You drive both at once, or C does, in each on what
 """
 
 import argparse
+import itertools
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -252,9 +253,11 @@ def run(session: Session, films: Path = Path()) -> None:
     try:
         if OFF_SCREEN and pygame.display.get_driver() in ("dummy", "offscreen"):
             raise UserError("no window can be opened here: there is no display")
-        _Window(session, films, pygame).run()
-    except pygame.error as error:
-        raise UserError(f"no window can be opened here: {error}") from error
+        window = _Window(session, films, pygame)
+        try:
+            window.run()
+        finally:
+            window.end_film()
     finally:
         pygame.quit()
 
@@ -281,7 +284,6 @@ class _Window:
                 self._session.tick(self._down())
             self._show()
             clock.tick(self._session.reality.fps)
-        self._end_film()
 
     def _down(self) -> frozenset[str]:
         names = ("left", "right", "up", "down", "space", *map(str, range(10)))
@@ -305,7 +307,7 @@ class _Window:
         elif key == "r":
             session.reset(session.seed + 1)
         elif key == "f":
-            self._film = [] if self._film is None else self._end_film()
+            self._film = [] if self._film is None else self.end_film()
         elif key == "n":
             self._paused = True
             return True
@@ -323,9 +325,10 @@ class _Window:
         if self._film is not None:
             self._film.append(frame)
 
-    def _end_film(self) -> None:
+    def end_film(self) -> None:
+        """Write the film that is being made, if there is one."""
         if self._film:
-            number = 1 + len(list(self._films.glob("film-*.mp4")))
+            number = next(n for n in itertools.count(1) if not (self._films / f"film-{n}.mp4").exists())
             size = self._film[0].shape  # the view may have been changed meanwhile
             frames = [frame for frame in self._film if frame.shape == size]
             write_video(self._films / f"film-{number}.mp4", frames, self._session.reality.fps)

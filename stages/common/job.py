@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common import lock
 from worldmodels.common.checkpoint import Scratch, digest, file_digest
 from worldmodels.common.errors import one_line_errors
 from worldmodels.common.orphans import ancestor, end_with
@@ -93,7 +92,6 @@ def run_stage(stage: str, main: Callable[[Job], None]) -> None:
     arguments = parser.parse_args()
     if (pid := ancestor("dvc")) is not None:
         end_with(pid)
-        lock.keep()
     gc.freeze()  # imported objects live until exit; exclude them from collection
     gc.enable()
     with one_line_errors():

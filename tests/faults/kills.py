@@ -26,6 +26,7 @@ import numpy as np
 import psutil
 import yaml
 
+from stages.common.lock import stages_of
 from tests.test_pipeline import checkout, environ, run
 
 PARAMS = ["env.id=CartPole-v1", "run.rounds=2", "runtime.workers=2", "mdnrnn.epochs=120", "controller.generations=60"]
@@ -44,11 +45,13 @@ class Tally:
     Attributes:
         kills: by (way, stage).
         faults: a line for each kill after which something worked on, and each run that failed, hung or has other bytes.
+        parts: number of kills that left a part of dvc.lock.
         whole: number of runs that ended by themselves with the wanted bytes.
     """
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    parts: int = 0
     whole: int = 0
 
     def table(self) -> str:
@@ -59,7 +62,12 @@ class Tally:
         rows += [["all", *(str(sum(self.kills[way, stage] for stage in stages)) for way in WAYS)]]
         lines = ["| " + " | ".join(row) + " |" for row in rows]
         return "\n".join(
-            [*lines, "", f"{self.kills.total()} kills, {self.whole} runs whole, {len(self.faults)} faults"]
+            [
+                *lines,
+                "",
+                f"{self.kills.total()} kills, {self.parts} of which left a part of dvc.lock;"
+                f" {self.whole} runs whole, {len(self.faults)} faults",
+            ]
         )
 
 
@@ -112,6 +120,8 @@ def _killed(
             tally.faults.append(f"{' '.join(command)}: hung")
         workers = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
         _kill(process, way)
+        with suppress(OSError):
+            tally.parts += stages_of((folder / "dvc.lock").read_bytes()) is None
         said.seek(0)
         stage = [line.split("'")[1] for line in said if line.startswith("Running stage")][-1:] or [
             "before the first stage"
@@ -121,13 +131,14 @@ def _killed(
         if left:
             tally.faults.append(f"{way} in {stage[0]}: {', '.join(left)} worked on for {END_WITHIN:g} s")
             os.killpg(process.pid, signal.SIGKILL)
+        process.wait()  # or DVC would take the zombie for a DVC that is at work
         return True
 
 
 def _await_write(process: subprocess.Popen, lock: Path) -> None:
-    """Return when DVC has emptied dvc.lock, or has ended."""
-    size = 0
-    while process.poll() is None:
+    """Return when DVC has emptied dvc.lock, or has ended, or hangs."""
+    size, deadline = 0, time.monotonic() + HANGS_AFTER
+    while process.poll() is None and time.monotonic() < deadline:
         before, size = size, lock.stat().st_size if lock.exists() else 0
         if size < before:
             return

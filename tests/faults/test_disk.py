@@ -41,7 +41,9 @@ def test_a_disk_that_takes_no_more_is_told_in_a_line_and_nothing_is_half_written
             errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
             assert done.returncode == 1 and len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
             assert "the same command goes on" in errors[0]
-            half = {name: content for name, content in contents(out).items() if whole[name] != content}
-            assert not half
+            assert contents(out) == whole
+            assert not list(out.parent.glob(".*-partial"))
+            if stage != "stages.mdnrnn":  # there it is the database of dvclive that does not say where it lies
+                assert any(name in errors[0] for name in (out.name, ".scratch"))
         assert ran(1 << 30, stage).returncode == 0
         assert contents(out) == whole

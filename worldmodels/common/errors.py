@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from worldmodels.common.params import UserError
 
-_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def one_line_errors() -> Iterator[None]:
 
 def _disk_fault(error: BaseException) -> str | None:
     """What a disk that takes no more, or forbids it, made of any library; None if the error is another one."""
-    reasons = [os.strerror(number) for number in _DISK_FAULTS]
+    reasons = [os.strerror(number) for number in DISK_FAULTS]
     chain: BaseException | None = error
     while chain is not None:
         text = str(chain)

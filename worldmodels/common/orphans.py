@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,14 +40,15 @@ def ancestor(name: str) -> int | None:
     return None
 
 
-def wait_for(pid: int) -> None:
-    """Return within a second of the end of process ``pid``, whoever started it."""
+def while_running(pid: int, every: float = _EVERY) -> Iterator[None]:
+    """Yield every so many seconds until process ``pid`` has ended, whoever started it."""
     import psutil
 
     try:
         process = psutil.Process(pid)
         while process.is_running() and not _is_zombie(process):
-            time.sleep(_EVERY)
+            yield
+            time.sleep(every)
     except psutil.NoSuchProcess:
         pass  # it had ended before we looked
 
@@ -61,5 +63,6 @@ def _is_zombie(process: "psutil.Process") -> bool:
 
 
 def _watch(pid: int) -> None:
-    wait_for(pid)
+    for _ in while_running(pid):
+        pass
     os._exit(1)

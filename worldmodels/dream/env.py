@@ -15,7 +15,8 @@ from worldmodels.dream.state import DreamStart, DreamState, Noise
 class DreamEnv(gym.Env[NDArray[np.float32], Any]):
     """A dream as an environment: terminated as M predicts, truncated at the horizon.
 
-    Each episode starts at a recorded state and is simulated by one member of the ensemble, drawn at reset. Observations
+    Each episode begins where the dream's starts say, or at a given state (``reset``), and is simulated by one member of
+    the ensemble, drawn at reset. Observations
     are the dream's features (F,) float32: [z, h] or z.
 
     Args:
@@ -58,9 +59,10 @@ class DreamEnv(gym.Env[NDArray[np.float32], Any]):
         generator = torch.Generator().manual_seed(int(self.np_random.integers(2**63)))
         self._member = int(self.np_random.integers(self._dream.ensemble_size))
         if options and "z" in options:
-            z = torch.as_tensor(options["z"], dtype=torch.float32)[None]
-            start = DreamStart(z, self._dream.memory.initial_state(1))
-            self._noise = Noise.draw((self._dream.config.horizon, 1), self._dream.z_dim, generator)
+            rnn = self._dream.memory.initial_state(1)
+            start = DreamStart(torch.as_tensor(options["z"], dtype=torch.float32, device=rnn.h.device)[None], rnn)
+            noise = Noise.draw((self._dream.config.horizon, 1), self._dream.z_dim, generator)
+            self._noise = noise.to(rnn.h.device)
         else:
             start, self._noise = self._dream.draw(1, generator)
         # Every member simulates its own dream from here, with the same actions; only one of them is returned.

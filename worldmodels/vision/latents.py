@@ -163,11 +163,14 @@ class LatentWriter:
         self._append("lengths", np.array([len(episode)]))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        for column in self._columns.values():
-            column.close()
         try:
+            for column in self._columns.values():
+                column.close()
             if kind is None:
                 self._publish()
+        except OSError as fault:
+            fault.filename = fault.filename or str(self._folder)  # a full disk does not say whose write failed
+            raise
         finally:
             shutil.rmtree(self._partial, ignore_errors=True)
 

@@ -21,8 +21,8 @@ from worldmodels.common.checkpoint import write_bytes
 from worldmodels.common.orphans import while_running
 from worldmodels.common.params import UserError, read_params
 
-_EVERY, _STILL = 0.2, 1.0  # seconds between two looks; seconds without a change after which nobody is writing
-_SETTLED = 0.3  # the same when DVC has ended: another one, begun since, writes without a pause
+_EVERY, _STILL = 0.1, 1.0  # seconds between two looks; seconds without a change after which nobody is writing
+_SETTLED = 0.1  # the same when DVC has ended: the next command may be typed already, and DVC writes without a pause
 
 
 def guard(pid: int) -> None:

@@ -36,6 +36,7 @@ MOMENTS = ("any", "any", "any", "any", "dvc.lock is written")
 SHORTEST, LONGEST = 1.0, 14.0  # seconds before a kill: a stage takes three and more
 END_WITHIN = 20.0  # seconds in which everything that works for a killed command ends
 HANGS_AFTER = 300.0  # seconds
+TYPED_AFTER = 4.0  # seconds until the command is given again, in which what DVC left half written is mended
 
 
 @dataclass
@@ -132,6 +133,7 @@ def _killed(
             tally.faults.append(f"{way} in {stage[0]}: {', '.join(left)} worked on for {END_WITHIN:g} s")
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()  # or DVC would take the zombie for a DVC that is at work
+        time.sleep(TYPED_AFTER)
         return True
 
 

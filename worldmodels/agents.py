@@ -81,16 +81,17 @@ class TrainedAgent:
         mu, logvar = policy.vision.encode(np.asarray(observation))
         z = mu if deterministic else sample_z(mu, logvar, self._rng.standard_normal(mu.shape, np.float32))
         if policy.memory is None:
-            return self._actions(z), None
+            return self.decide(z), None
         h, c = state or (np.zeros((len(z), policy.memory.hidden_dim), np.float32),) * 2
         if episode_start is not None:
             h, c = (np.where(np.asarray(episode_start)[:, None], 0, x).astype(np.float32) for x in (h, c))
-        action = self._actions(np.concatenate([z, h], axis=1))
+        action = self.decide(np.concatenate([z, h], axis=1))
         from worldmodels.memory.member import advanced
 
         return action, advanced(policy.memory, z, self.spec.encode_action(action), (h, c))
 
-    def _actions(self, features: NDArray[np.float32]) -> NDArray:
+    def decide(self, features: NDArray[np.float32]) -> NDArray:
+        """C's actions, in the environment's form, on what it sees: [z, h] or z, (n, F)."""
         encoded = self.policy.controller.act(self.policy.solution[None], features[None])[0]
         return self.spec.decode_action(encoded)
 

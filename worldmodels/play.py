@@ -15,11 +15,13 @@ Both begin at the same state. You drive both at once, or C does, in each on what
 import argparse
 import itertools
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -186,10 +188,8 @@ class Session:
         return self.view in ("both", name)
 
     def _chosen(self, side: Side) -> Any:
-        controller, solution = self.agent.policy.controller, self.agent.policy.solution
-        seen = side.features[: controller.feature_dim]  # z comes first
-        action = self.agent.spec.decode_action(controller.act(solution[None], seen[None, None])[0, 0])
-        return action if action.ndim else np.int64(action)
+        seen = side.features[: self.agent.policy.controller.feature_dim]  # z comes first
+        return self.agent.decide(seen[None])[0]
 
 
 def controls(spec: EnvSpec, meanings: list[str]) -> Callable[[frozenset[str]], Any]:
@@ -268,7 +268,7 @@ class _Window:
     def __init__(self, session: Session, films: Path, pygame: Any) -> None:
         self._session, self._films, self._pygame = session, films, pygame
         self._paused, self._leaving = False, False
-        self._film: list[Frame] | None = None
+        self._film: _Film | None = None
 
     def run(self) -> None:
         clock = self._pygame.time.Clock()
@@ -307,7 +307,10 @@ class _Window:
         elif key == "r":
             session.reset(session.seed + 1)
         elif key == "f":
-            self._film = [] if self._film is None else self.end_film()
+            if self._film is None:
+                self._film = _Film()
+            else:
+                self.end_film()
         elif key == "n":
             self._paused = True
             return True
@@ -323,16 +326,41 @@ class _Window:
         screen.blit(self._pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
         self._pygame.display.flip()
         if self._film is not None:
-            self._film.append(frame)
+            self._film.add(frame)
 
     def end_film(self) -> None:
         """Write the film that is being made, if there is one."""
-        if self._film:
+        film, self._film = self._film, None
+        if film is not None and film.sizes:
             number = next(n for n in itertools.count(1) if not (self._films / f"film-{n}.mp4").exists())
-            size = self._film[0].shape  # the view may have been changed meanwhile
-            frames = [frame for frame in self._film if frame.shape == size]
-            write_video(self._films / f"film-{number}.mp4", frames, self._session.reality.fps)
-        self._film = None
+            write_video(self._films / f"film-{number}.mp4", film.frames(), self._session.reality.fps)
+
+
+class _Film:
+    """Frames of one size, kept on the disk: a minute of them would be a gigabyte of memory.
+
+    Attributes:
+        sizes: bytes of each frame.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self._shape: tuple[int, ...] | None = None
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (``frames`` closes it)
+
+    def add(self, frame: Frame) -> None:
+        """Keep the frame if it has the size of the first; the view may have been changed meanwhile."""
+        self._shape = self._shape or frame.shape
+        if frame.shape == self._shape:
+            self.sizes.append(self._file.write(cv2.imencode(".png", frame)[1].tobytes()))
+
+    def frames(self) -> Iterator[Frame]:
+        """All of them, and no more after that."""
+        with self._file:
+            self._file.seek(0)
+            for size in self.sizes:
+                png = np.frombuffer(self._file.read(size), np.uint8)
+                yield np.asarray(cv2.imdecode(png, cv2.IMREAD_COLOR), np.uint8)
 
 
 def main() -> None:

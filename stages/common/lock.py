@@ -14,12 +14,12 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from worldmodels.common.checkpoint import write_bytes
 from worldmodels.common.orphans import while_running
-from worldmodels.common.params import UserError, read_params
 
 _EVERY, _STILL = 0.1, 1.0  # seconds between two looks; seconds without a change after which nobody is writing
 _SETTLED = 0.1  # the same when DVC has ended: the next command may be typed already, and DVC writes without a pause
@@ -91,17 +91,17 @@ def is_part(content: bytes | None, before: bytes | None) -> bool:
     return len(names) < len(all_names) or len(_outs(stages, names[-1])) < len(_outs(earlier, names[-1]))
 
 
+@lru_cache(maxsize=2)  # the last one and the one before, each of which is compared more than once
 def stages_of(content: bytes) -> Mapping[str, Any] | None:
     """The stages of a dvc.lock; None if DVC would not read it, or its last line has no end."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from dvc.utils.serialize import ParseError, parse_yaml
     from voluptuous import Invalid
 
     if not content.endswith(b"\n"):
         return None
-    with tempfile.TemporaryDirectory() as folder, suppress(UserError, Invalid):
-        path = Path(folder) / "dvc.lock"
-        path.write_bytes(content)
-        lock: Any = COMPILED_LOCKFILE_SCHEMA(read_params(path))
+    with suppress(ParseError, Invalid, UnicodeDecodeError):
+        lock: Any = COMPILED_LOCKFILE_SCHEMA(parse_yaml(content.decode(), "dvc.lock"))
         return lock.get("stages", {})
     return None
 

@@ -23,7 +23,7 @@ from worldmodels.control.config import EvaluateConfig
 from worldmodels.environment.config import EnvConfig
 
 FOLDER = Path("code")
-STAGES = ("init", "collect", "vae", "encode", "mdnrnn", "controller", "evaluate")
+STAGES = ("init", "collect", "vae", "encode", "mdnrnn", "controller", "evaluate", "report")
 SCORING = ("init", "evaluate")  # these also create the environment of the score
 MAKES_ENVIRONMENTS = "worldmodels.environment.make"
 

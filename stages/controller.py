@@ -58,7 +58,7 @@ def report_panel(report: Live, panel: Panel, checked: DreamCheck, endings: NDArr
         }
     report.summary({"panel": metrics})
     report.table("panel", columns)
-    dream_against_real(report.images / "panel.png", checked.dream, checked.real, checked.rank_correlation)
+    dream_against_real(report.plots / "panel.png", checked.dream, checked.real, checked.rank_correlation)
 
 
 def previous_controller(before: Round, vision: Vision) -> TrainedController | None:

@@ -52,7 +52,7 @@ def train(job: Job, config: VAEConfig, store: EpisodeStore, report: Live) -> Non
     save_vision(job.round.vae, vae)
     seen = np.concatenate(list(islice(loader.validation_batches(), 20)))
     frames = seen[np.linspace(0, len(seen) - 1, PICTURED).astype(int)]
-    reconstructions(report.images / "reconstructions.png", frames, vae.decode(vae.encode(frames)[0]))
+    reconstructions(report.plots / "reconstructions.png", frames, vae.decode(vae.encode(frames)[0]))
     report.summary({"frames": loader.frames})
     if store.spec.truth:
         check(report, vae, store, job.run.seed)
@@ -87,7 +87,7 @@ def normalise(job: Job, store: EpisodeStore, report: Live) -> None:
     """
     statistics = store.state_statistics()
     save_vision(job.round.vae, fit_normaliser(statistics))
-    state_ranges(report.images / "states.png", statistics)
+    state_ranges(report.plots / "states.png", statistics)
     report.summary({"states": statistics["count"]})
 
 

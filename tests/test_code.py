@@ -114,7 +114,7 @@ def test_what_an_edit_reruns(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     folder = checkout(tmp_path, "run.rounds=1", "env.id=cells:Cells-v0", "evaluate.videos=0")
-    after_m = ["mdnrnn@r1", "controller@r1", "evaluate"]
+    after_m = ["mdnrnn@r1", "controller@r1", "evaluate", "report"]
     everything = ["init", "collect@r1", "vae@r1", "encode@r1", *after_m]
     library = folder / "worldmodels"
     assert ran(repro(folder)) == ["code", *everything]

@@ -3,17 +3,22 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from axe_core_python.sync_playwright import Axe
 from omegaconf import OmegaConf
 
+from stages.code import STAGES as CODE_OF
 from stages.common.job import RunConfig
+from tests.browser import CHROMIUM, chromium, page_of
 from tests.test_conf import composed
 from worldmodels import Round
 from worldmodels.common.params import load_section
@@ -127,11 +132,13 @@ def test_the_pipeline_runs_on_a_gpu(tmp_path: Path, env: list[str]) -> None:
 def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> None:
     folder = checkout(tmp_path, f"run.rounds={rounds}", *env)
     steps = ["collect", "vae", "encode", "mdnrnn", "controller"]
-    expected = ["code", "init", *(f"{step}@r{k + 1}" for k in range(rounds) for step in steps), "evaluate"]
+    expected = ["code", "init", *(f"{step}@r{k + 1}" for k in range(rounds) for step in steps), "evaluate", "report"]
     assert sorted(ran(repro(folder))) == sorted(expected)
     assert ran(repro(folder)) == ["code"]
     check_results(folder)
     check_the_gates(folder, rounds)
+    check_the_page(folder / "results" / "report" / "index.html")
+    check_a_clone(folder)
     check_the_packed_agent(folder)
     check_the_readmes_code(folder, f"r{rounds}")
     if env[0] in COUNTING:
@@ -193,6 +200,42 @@ def check_the_gates(folder: Path, rounds: int) -> None:
     assert "M, rewards by round" in (folder / "drawn" / "index.html").read_text()
 
 
+def check_the_page(path: Path) -> None:
+    """It is whole in itself, shows everything, and can be read on a telephone, in the dark and by who does not see."""
+    if CHROMIUM is None:
+        warnings.warn("the page was not looked at: no Chromium", stacklevel=2)
+        return
+    with chromium() as browser:
+        for width, scheme in ((400, "light"), (1600, "dark")):
+            with page_of(browser, viewport={"width": width, "height": 900}, color_scheme=scheme) as (page, errors):
+                page.route(re.compile("^https?:"), lambda route: route.abort())
+                page.goto(path.as_uri())
+                page.wait_for_function("[...document.images].every(image => image.complete)")
+                assert page.evaluate("Math.min(...[...document.images].map(image => image.naturalWidth))") > 100
+                assert page.evaluate("document.images.length") >= 7
+                page.evaluate("Promise.all([...document.querySelectorAll('video')].map(film => film.play()))")
+                page.wait_for_function("[...document.querySelectorAll('video')].every(film => film.currentTime > 0)")
+                assert page.evaluate("document.querySelectorAll('video').length") == 2
+                assert page.evaluate("document.documentElement.scrollWidth") == width
+                page.keyboard.press("Tab")
+                page.keyboard.press("Enter")
+                assert page.url.endswith("#films")
+                assert not [one["id"] for one in Axe().run(page)["violations"]]
+                assert not errors
+
+
+def check_a_clone(folder: Path) -> None:
+    """One stage can be run as an experiment in a clone to which no data have come."""
+    git = ["git", "-C", str(folder), "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run([*git, "add", "dvc.lock", "results"], check=True)
+    subprocess.run([*git, "commit", "-qm", "Run"], check=True)
+    subprocess.run(["git", "clone", "-q", str(folder), str(folder / "clone")], check=True)
+    done = run(folder / "clone", "dvc", "exp", "run", "collect@r1")
+    assert done.returncode == 0, done.stderr
+    assert ran(done.stdout) == ["code", "init", "collect@r1"]
+    shutil.rmtree(folder / "clone")
+
+
 def check_the_packed_agent(folder: Path) -> None:
     """Check that the packed agent has the same scores when loaded elsewhere, and that artefacts open by name."""
     done = run(folder, sys.executable, "-m", "stages.export", "agents/tiny")
@@ -207,7 +250,7 @@ def check_the_packed_agent(folder: Path) -> None:
     assert other.keys() == recorded.keys() and other["episodes"] == 3
     about = json.loads((folder / "agents" / "tiny" / "agent.json").read_text())
     assert {"params", "lineage", "score", "env", "spec"} <= about.keys()
-    assert set(about["lineage"]["code"]) == {"init", "collect", "vae", "encode", "mdnrnn", "controller", "evaluate"}
+    assert set(about["lineage"]["code"]) == set(CODE_OF)
     last = Round(load_section("run", RunConfig, folder / "params.yaml").final_round, folder)
     assert len(last.episodes) == len(last.latents) > 0
     assert last.vae.z_dim == last.mdnrnn.z_dim == last.latents.z_dim

@@ -4,6 +4,8 @@ import csv
 import json
 import logging
 import shutil
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 class Live:
     """One stage's metrics: curves in results/<stage>/<round>/plots, the last values in metrics.json one folder above.
 
+    Beside it, cost.json says what the stage took.
+
     Every run of the stage rewrites both. A resumed stage logs its history again, so that the files equal those of an
     uninterrupted run. A stage without curves imports neither dvclive nor TensorBoard, which take a second.
 
@@ -32,8 +36,6 @@ class Live:
     def __init__(self, results: Path, events: Path) -> None:
         self._results, self._events = results, events
         self._summary: dict[str, object] = {}
-        self.plots = results / "plots"
-        self.images = self.plots / "images"
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log one point of each curve."""
@@ -73,8 +75,8 @@ class Live:
     def start(self) -> None:
         """Remove the files of an earlier run."""
         shutil.rmtree(self._events, ignore_errors=True)
-        shutil.rmtree(self.plots, ignore_errors=True)
-        self.images.mkdir(parents=True)
+        for folder in ("plots", "images"):
+            shutil.rmtree(self._results / folder, ignore_errors=True)
 
     def write_summary(self) -> None:
         """Write metrics.json: the summary, and the last value of each curve."""
@@ -85,10 +87,27 @@ class Live:
             text = json.dumps(self._summary, indent=4, allow_nan=False) + "\n"  # dvclive's format
             write_bytes(self._results / "metrics.json", text.encode())
 
+    def write_cost(self, seconds: float) -> None:
+        """Write cost.json: what the stage took."""
+        cost = {"seconds": round(seconds, 1), "peak_mib": round(peak_memory())}
+        write_bytes(self._results / "cost.json", (json.dumps(cost) + "\n").encode())
+
     def close(self) -> None:
         """Close the event files."""
         if "_board" in self.__dict__:
             self._board.close()
+
+    @cached_property
+    def plots(self) -> Path:
+        """The folder of curves, tables, and pictures that DVC does not show or shows with them."""
+        (self._results / "plots").mkdir(parents=True, exist_ok=True)  # dvclive makes it, too
+        return self._results / "plots"
+
+    @cached_property
+    def images(self) -> Path:
+        """The folder of pictures that DVC shows."""
+        (self._results / "images").mkdir(parents=True)
+        return self._results / "images"
 
     @cached_property
     def _dvclive(self) -> "DVCLive":
@@ -96,9 +115,7 @@ class Live:
 
         logging.getLogger("dvclive").setLevel(logging.ERROR)  # it logs that DVC Studio is not configured
         # Not a context manager, and never save_dvc_exp or dvcyaml: either would rewrite dvc.yaml while DVC runs it.
-        dvclive = DVCLive(dir=str(self._results), save_dvc_exp=False, dvcyaml=None)
-        self.images.mkdir(exist_ok=True)  # dvclive deletes this folder at its start
-        return dvclive
+        return DVCLive(dir=str(self._results), save_dvc_exp=False, dvcyaml=None)
 
     @cached_property
     def _board(self) -> "Writer":
@@ -107,13 +124,26 @@ class Live:
         return Writer(str(self._events))
 
 
+def peak_memory() -> float:
+    """The most memory that this process held, in MiB."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 2**20
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
 @contextmanager
 def live(job: Job) -> Iterator[Live]:
     """The ``Live`` of a job; metrics.json is written when the block ends."""
-    report = Live(job.results, job.root / "runs" / job.label / job.name)
+    report, begun = Live(job.results, job.root / "runs" / job.label / job.name), time.monotonic()
     report.start()
     try:
         yield report
         report.write_summary()
+        report.write_cost(time.monotonic() - begun)
     finally:
         report.close()

@@ -64,13 +64,20 @@ class NotFinite(CountingState):
         (OldStep, r"env.id = 'Rehearsed-v0': step returned 4 values; accepted: gymnasium.Env, whose reset\(seed"),
         (OldReset, r"reset\(seed=0\): .*unexpected keyword argument 'seed'; accepted: gymnasium.Env"),
         (NoInfo, "reset returned no pair of observation and info; accepted: gymnasium.Env"),
-        (Raising, "in a rehearsal it raised RuntimeError: the wheel came off"),
     ],
 )
 def test_what_is_not_of_the_interface_is_one_line(env_class, message):
     with pytest.raises(ParamError, match=message) as error:
         rehearsed(env_class)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.filterwarnings("ignore")
+def test_what_it_raises_is_one_line_with_the_place():
+    where = r"seed 0, step 5: step: it raised RuntimeError: the wheel came off \(test_contract.py, line \d+\)$"
+    with pytest.raises(EnvironmentFault, match=where):
+        rehearsed(Raising)
 
 
 @pytest.mark.usefixtures("registered")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import damage
+from tests.faults.outcomes import failed, pixels, report
 
 
 @pytest.mark.slow
@@ -12,6 +13,6 @@ def test_a_damaged_file_is_told_in_a_line_or_survived(tmp_path: Path, monkeypatc
     monkeypatch.setattr(damage, "DAMAGES", {name: damage.DAMAGES[name] for name in ("a bit in the middle", "a pickle")})
     readers = {pattern: stage for pattern, stage in damage.READERS.items() if pattern.startswith(("data/", "models/"))}
     monkeypatch.setattr(damage, "READERS", readers)
-    outcomes = list(damage.tried(damage.prepared(tmp_path)))
+    outcomes = list(damage.tried(pixels(tmp_path)))
     assert len(outcomes) == 2 * (len(readers) + 2)
-    assert not [one for one in outcomes if one.verdict not in damage.FINE]
+    assert not failed(outcomes), report(outcomes)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.common.errors import DISK_FAULTS
+from worldmodels.common.errors import writing
 from worldmodels.common.params import UserError
 
 _HEAD = "head"  # a single key: the format does not keep the order of several
@@ -36,13 +36,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o644)  # mkstemp creates files with mode 0600
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in DISK_FAULTS and error.filename is None:
-            error.filename = str(path)  # a full disk does not say whose write failed
-        raise
+        with writing(path):
+            yield temporary
+            temporary.chmod(0o644)  # mkstemp creates files with mode 0600
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from worldmodels.common.params import UserError
 
@@ -47,6 +48,17 @@ def _disk_fault(error: BaseException) -> str | None:
             return f"{file}: {reason}; with that mended, the same command goes on from the last checkpoint"
         chain = chain.__cause__ or chain.__context__
     return None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A disk that takes no more does not say whose write failed: the error gets the name of the file or folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FAULTS and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def one_line(error: Exception) -> str:

@@ -94,19 +94,23 @@ class Dream:
             return state.z
         return torch.cat([state.z, (state.controller_rnn or state.rnn).h], dim=-1)
 
-    def step(self, state: DreamState, action: Tensor, noise: Noise) -> tuple[DreamState, Tensor, Tensor, Tensor]:
+    def step(
+        self, state: DreamState, action: Tensor, noise: Noise, temperature: float | Tensor | None = None
+    ) -> tuple[DreamState, Tensor, Tensor, Tensor]:
         """One step of every dream: the paper's P(z[t+1] | a[t], z[t], h[t]) at temperature τ, and its reward.
 
         Args:
             action: (E, B, A), encoded.
             noise: of leading shape (E, B).
+            temperature: τ, a number or (); by default the configuration's.
 
         Returns:
             The next state, reward (E, B) unscaled, terminated (E, B) bool, and which of these left the data's range.
         """
         output = self.memory.step(state.z, action, state.rnn)
         controller_rnn = self._advance_controller_rnn(state, action)
-        z = self.memory.sample(output, state.z, action, noise.uniform, noise.normal, self.config.temperature)
+        tau = self.config.temperature if temperature is None else temperature
+        z = self.memory.sample(output, state.z, action, noise.uniform, noise.normal, tau)
         outcome = self.memory.outcome(output, state.z, action, z)
         terminated = noise.end < outcome.terminated_logit.sigmoid()
         left = torch.zeros_like(terminated)

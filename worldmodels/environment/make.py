@@ -3,9 +3,12 @@
 import copy
 import difflib
 import importlib
+import inspect
 import math
 import re
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import ale_py
@@ -14,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.common.errors import one_line
 from worldmodels.common.params import ParamError, UserError
 from worldmodels.common.seeding import numpy_rng
 from worldmodels.environment.config import EnvConfig, Source
@@ -150,13 +154,13 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
             self._starts, self._seed = numpy_rng(seed, "noops"), seed
         self._steps = 0
         idle = self.config.skip_start + int(self._starts.integers(self.config.noop_max + 1))
-        obs, info = self.env.reset(seed=seed, options=options)
+        obs, info = self._begun(seed=seed, options=options)
         self._carried = 0.0
         for _ in range(idle):
             obs, reward, terminated, truncated, info = self._frame(_idle_action(self.action_space))
             self._carried += reward
             if terminated or truncated:
-                obs, info = self.env.reset(options=options)
+                obs, info = self._begun(options=options)
                 self._carried = 0.0
         before = None
         if self.config.serve is not None:
@@ -201,12 +205,22 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
             given = np.clip(np.array(action, box.dtype), box.low, box.high)
         else:
             given = np.int64(action)
-        obs, reward, terminated, truncated, info = self.env.step(given)
+        try:
+            obs, reward, terminated, truncated, info = self.env.step(given)
+        except Exception as error:  # an environment may raise anything
+            raise self._raised("step", error) from error
         self._steps += 1
         number = _number(reward)
         if not math.isfinite(number):
             raise self._fault("reward", f"{' '.join(str(reward).split())[:100]} is not one finite number")
         return obs, number, bool(terminated), bool(truncated), info
+
+    def _begun(self, **how: Any) -> tuple[Any, dict[str, Any]]:
+        """The environment itself, reset."""
+        try:
+            return self.env.reset(**how)
+        except Exception as error:
+            raise self._raised("reset", error) from error
 
     def _drawn(self, obs: Any) -> Any:
         return obs if self._undrawn is None else self._undrawn.observe()
@@ -216,6 +230,15 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
             return convert(value)
         except (ValueError, TypeError, LookupError) as error:
             raise self._fault(field, str(error)) from None
+
+    def _raised(self, method: str, error: Exception) -> UserError:
+        """One line for what the environment raised, and where: in its own file, if the error passed through it."""
+        if isinstance(error, UserError):
+            return error
+        own, passed = inspect.getfile(type(self.unwrapped)), traceback.extract_tb(error.__traceback__)
+        place = next((frame for frame in reversed(passed) if frame.filename == own), passed[-1])
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        return self._fault(method, f"it raised {one_line(error)} ({where})")
 
     def _fault(self, field: str, what: str) -> EnvironmentFault:
         place = f"seed {self._seed}, step {self._steps}"

@@ -171,7 +171,7 @@ class MDNRNN(nn.Module):
         action: Tensor,
         uniform: Tensor,
         normal: Tensor,
-        temperature: float = 1.0,
+        temperature: float | Tensor = 1.0,
     ) -> Tensor:
         """Draw z_next (…, Z) given z (…, Z), from uniform noise in [0, 1) and standard normal noise, both (…, Z).
 

@@ -56,7 +56,7 @@ def expected(logpi: Tensor, mean: Tensor) -> Tensor:
 
 
 def sample(
-    logpi: Tensor, mean: Tensor, logstd: Tensor, uniform: Tensor, normal: Tensor, temperature: float = 1.0
+    logpi: Tensor, mean: Tensor, logstd: Tensor, uniform: Tensor, normal: Tensor, temperature: float | Tensor = 1.0
 ) -> Tensor:
     """One draw from each dimension's mixture, by inversion of the components' cumulative weights.
 
@@ -79,4 +79,4 @@ def sample(
         chosen_mean = torch.where(beyond, component_mean, chosen_mean)
         chosen_logstd = torch.where(beyond, component_logstd, chosen_logstd)
         cumulated = cumulated + weight
-    return chosen_mean + normal * torch.exp(chosen_logstd) * math.sqrt(temperature)
+    return chosen_mean + normal * torch.exp(chosen_logstd) * temperature**0.5

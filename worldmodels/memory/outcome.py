@@ -104,5 +104,6 @@ class _PotentialReward(nn.Module):
         self.cost = perceptron((action_dim, width, 1))
 
     def forward(self, z: Tensor, action: Tensor, change: Tensor, z_next: Tensor) -> Tensor:  # noqa: ARG002
-        after, before = self.potential(torch.cat((z_next, z), 1)).chunk(2, 1)  # one call: half the overhead
+        both = self.potential(torch.cat((z_next, z), 1))  # one call: half the overhead
+        after, before = both.unflatten(1, (2, -1)).unbind(1)
         return (_POTENTIAL_UNIT * (after - before) + self.cost(action))[..., 0]

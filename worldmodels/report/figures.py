@@ -1,20 +1,25 @@
-"""Figures: each function takes plain arrays and writes one PNG, whose bytes depend only on those arrays.
+"""Figures: each function takes plain arrays and writes one PNG or SVG, whose bytes depend only on those arrays.
 
-Matplotlib's objects are used directly, without pyplot: no global state, no display and nothing to close.
+Matplotlib's objects are used directly, without pyplot: no global state, no display and nothing to close. An SVG is
+smaller, for a page that may be narrow, and dark where its reader prefers that.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from worldmodels.common.checkpoint import atomic_path
 
+_ON_A_PAGE = (5.2, 3.8)  # inches, 72 units each
 _SIZE = (8.0, 4.8)  # inches; at 100 dots per inch a page shows it 800 pixels wide, and the text is sized for that
 _DPI = 150
 _TITLE, _LABEL, _TICK = 14, 13, 11.5  # points
@@ -22,6 +27,20 @@ _INK, _FAINT, _GRID = "#27272a", "#71717a", "#e4e4e7"
 _AGENT, _OTHER = "#2563ab", "#a1a1aa"
 _COLOURS = ("#2563ab", "#d9792b", "#3f8f5b", "#8a5aa8", "#b3413a", "#6b7280")  # markers distinguish them in grey
 _MARKS = ("o", "s", "^", "D", "v", "P")
+_DARK = {  # each colour's place on a dark page
+    "#ffffff": "#18181b",
+    "#27272a": "#f4f4f5",
+    "#71717a": "#a1a1aa",
+    "#e4e4e7": "#3f3f46",
+    "#2563ab": "#6ea8e8",
+    "#a1a1aa": "#8b8b94",
+    "#d9792b": "#f0a35e",
+    "#3f8f5b": "#73c592",
+    "#8a5aa8": "#bd93d8",
+    "#b3413a": "#e58079",
+    "#6b7280": "#9ca3af",
+}
+_FEW = 12  # points of a line that are marked
 _GAP, _PAIR_GAP = 4, 10  # pixels of the original frames between reconstructions, and between their rows
 
 
@@ -42,7 +61,7 @@ def return_histogram(
         solved: the return at which the environment counts as solved.
     """
     agent, random = np.asarray(agent, np.float64), np.asarray(random, np.float64)
-    fig, ax = _figure()
+    fig, ax = _figure(path)
     both = np.concatenate([agent, random])
     low, high = float(both.min()), float(both.max())
     if high - low < 1e-6 * max(1.0, abs(low), abs(high)):  # NumPy refuses bins that are narrower than a rounding error
@@ -56,7 +75,7 @@ def return_histogram(
     ax.axvline(float(random.mean()), color=_FAINT, linewidth=2)
     if solved is not None:
         ax.axvline(solved, color=_INK, linewidth=1.5, linestyle=(0, (4, 3)), label=f"solved at {solved:g}")
-    ax.set_ylim(top=1.5 * ax.get_ylim()[1])  # room for the legend
+    ax.set_ylim(top=(1.8 if path.suffix == ".svg" else 1.5) * ax.get_ylim()[1])  # room for the legend
     ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     _label(ax, title, "return of an episode", "episodes")
     _write(fig, path)
@@ -80,7 +99,7 @@ def dream_against_real(
     """
     dream, real = np.asarray(dream, np.float64), np.asarray(real, np.float64)
     names = np.asarray(kinds or ["controller"] * len(dream))
-    fig, ax = _figure()
+    fig, ax = _figure(path)
     both = np.concatenate([dream, real])
     ends = [both.min(), both.max()]
     ax.plot(ends, ends, color=_FAINT, linewidth=1.5, linestyle=(0, (4, 3)), label="the dream is right")
@@ -105,7 +124,9 @@ def reconstructions(path: Path, originals: NDArray[np.uint8], reconstructed: NDA
         raise ValueError(f"{originals.shape} originals but {reconstructed.shape} reconstructions")
     height = originals.shape[1]
     mosaic = _mosaic(originals, reconstructed)
-    fig = Figure(figsize=(_SIZE[0], 0.2 + 6.75 * mosaic.shape[0] / mosaic.shape[1]), dpi=_DPI, facecolor="white")
+    wide = _ON_A_PAGE[0] if path.suffix == ".svg" else _SIZE[0]
+    tall = 0.2 + 0.84 * wide * mosaic.shape[0] / mosaic.shape[1]
+    fig = Figure(figsize=(wide, tall), dpi=_DPI, facecolor="white")
     fig.set_layout_engine("constrained", w_pad=0.1)
     ax = fig.add_subplot()
     ax.imshow(mosaic, interpolation="nearest")
@@ -144,7 +165,7 @@ def open_loop_error(
         horizons: (N,) steps ahead, at least 1. error, baseline: (N,), as ``ylabel`` says.
     """
     horizons = np.asarray(horizons, np.float64)
-    fig, ax = _figure()
+    fig, ax = _figure(path)
     ax.plot(horizons, np.asarray(baseline), color=_OTHER, linewidth=2, marker="s", label="z stays as it is")
     ax.plot(horizons, np.asarray(error), color=_AGENT, linewidth=2, marker="o", label="M, open loop")
     ax.set_xscale("log")
@@ -152,6 +173,51 @@ def open_loop_error(
     ax.minorticks_off()
     ax.set_ylim(bottom=0)
     _label(ax, title, "horizon (steps)", ylabel)
+    _write(fig, path)
+
+
+def curves(
+    path: Path,
+    lines: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    whole: bool = False,
+) -> None:
+    """One line for each name, through its (N,) abscissae and (N,) ordinates.
+
+    Args:
+        whole: the abscissae are counts: no fractions on the axis.
+    """
+    fig, ax = _figure(path)
+    for i, (name, (x, y)) in enumerate(lines.items()):
+        mark = _MARKS[i % len(_MARKS)] if len(np.asarray(x)) <= _FEW else None
+        ax.plot(np.asarray(x), np.asarray(y), color=_COLOURS[i % len(_COLOURS)], linewidth=1.8, marker=mark, label=name)
+    if whole:
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    _label(ax, title, xlabel, ylabel)
+    _write(fig, path)
+
+
+def traversals(path: Path, frames: NDArray[np.uint8], names: Sequence[str], values: Sequence[float]) -> None:
+    """What V draws as one dimension of z moves and the others stay: a row for each dimension.
+
+    Args:
+        frames: (D, N, H, W, 3) uint8.
+        names: (D,) of the dimensions. values: (N,) of the dimension that moves.
+    """
+    rows, columns, height, width = frames.shape[:4]
+    mosaic = frames.swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+    inches = _ON_A_PAGE[0]
+    fig = Figure(figsize=(inches, 0.5 + inches * 0.9 * mosaic.shape[0] / mosaic.shape[1]), dpi=_DPI, facecolor="white")
+    fig.set_layout_engine("constrained")
+    ax = fig.add_subplot()
+    ax.imshow(mosaic, interpolation="nearest")
+    ax.set_yticks(height * (np.arange(rows) + 0.5), names, fontsize=_TICK, color=_INK)
+    ax.set_xticks(width * (np.arange(columns) + 0.5), [f"{value:g}" for value in values], fontsize=_TICK, color=_INK)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     _write(fig, path)
 
 
@@ -164,7 +230,7 @@ def state_ranges(path: Path, statistics: Mapping[str, Sequence[float]]) -> None:
     mean, std, low, high = (np.asarray(statistics[name], np.float64) for name in ("mean", "std", "min", "max"))
     unit = np.where(std > 0, std, 1.0)
     dimension = np.arange(len(mean))
-    fig, ax = _figure()
+    fig, ax = _figure(path)
     ax.vlines(dimension, (low - mean) / unit, (high - mean) / unit, color=_OTHER, linewidth=3, label="range")
     ax.vlines(dimension, -1, 1, color=_AGENT, linewidth=9, label="one standard deviation either side of the mean")
     ax.set_xticks(dimension, [f"{m:.2g} ± {s:.2g}" for m, s in zip(mean, std, strict=True)], rotation=45, ha="right")
@@ -174,8 +240,8 @@ def state_ranges(path: Path, statistics: Mapping[str, Sequence[float]]) -> None:
     _write(fig, path)
 
 
-def _figure() -> tuple[Figure, Axes]:
-    fig = Figure(figsize=_SIZE, dpi=_DPI, facecolor="white")
+def _figure(path: Path) -> tuple[Figure, Axes]:
+    fig = Figure(figsize=_ON_A_PAGE if path.suffix == ".svg" else _SIZE, dpi=_DPI, facecolor="white")
     fig.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
     ax = fig.add_subplot()
     ax.set_axisbelow(True)
@@ -196,4 +262,21 @@ def _label(ax: Axes, title: str, xlabel: str, ylabel: str) -> None:
 
 def _write(fig: Figure, path: Path) -> None:
     with atomic_path(path) as temporary:  # no Software entry: it would put matplotlib's version into the bytes
-        FigureCanvasAgg(fig).print_png(str(temporary), metadata={"Software": None})
+        if path.suffix == ".svg":
+            temporary.write_text(_svg(fig), encoding="utf-8")
+        else:
+            FigureCanvasAgg(fig).print_png(str(temporary), metadata={"Software": None})
+
+
+def _svg(fig: Figure) -> str:
+    """With text as text, and colours that follow the reader's preference for light or dark."""
+    file = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "worldmodels", "font.family": "sans-serif"}):
+        FigureCanvasSVG(fig).print_svg(file, metadata={"Date": None, "Creator": None})
+    text = file.getvalue()
+    for light in _DARK:
+        text = text.replace(light, f"var(--c{light[1:]})")
+    style = "".join(f"--c{light[1:]}:{light};" for light in _DARK)
+    dark = "".join(f"--c{light[1:]}:{colour};" for light, colour in _DARK.items())
+    rules = f"<style>svg{{{style}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
+    return text.replace("<defs>", f"{rules}<defs>", 1)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.common.checkpoint import file_digest, read_manifest, write_manifest
+from worldmodels.common.errors import writing
 from worldmodels.common.params import UserError
 from worldmodels.records import LatentEpisode
 
@@ -164,13 +165,11 @@ class LatentWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         try:
-            for column in self._columns.values():
-                column.close()
-            if kind is None:
-                self._publish()
-        except OSError as fault:
-            fault.filename = fault.filename or str(self._folder)  # a full disk does not say whose write failed
-            raise
+            with writing(self._folder):
+                for column in self._columns.values():
+                    column.close()
+                if kind is None:
+                    self._publish()
         finally:
             shutil.rmtree(self._partial, ignore_errors=True)
 

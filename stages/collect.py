@@ -4,11 +4,12 @@ from stages.common.job import Job, run_stage
 from stages.common.live import live
 from worldmodels.common.params import load_section
 from worldmodels.common.seeding import Role, env_seeds, stream_seed
-from worldmodels.environment.collect import collect, mix
+from worldmodels.environment.collect import collect, mix, write_round
 from worldmodels.environment.config import CollectConfig, EnvConfig
 from worldmodels.environment.contract import spec_of
 from worldmodels.environment.policy import Policy, random_policy
 from worldmodels.environment.spec import EnvSpec
+from worldmodels.minari import recorded
 from worldmodels.round import Round
 
 
@@ -32,20 +33,25 @@ def main(job: Job) -> None:
     before = job.previous
     models = [path.parent for path in (before.vae, before.mdnrnn, before.controller)]
     scratch = job.scratch(["env", "collect"], [before.episodes, *models])
-    players = policies(job, config, spec_of(env))
-    seeds = env_seeds(Role.COLLECT, len(players), job.run.seed, job.round.name)
     with live(job) as report:
-        manifest = collect(
-            env,
-            config,
-            players,
-            seeds,
-            runtime=job.runtime,
-            folder=job.round.episodes,
-            previous=before.episodes,
-            scratch=scratch,
-        )
+        if config.minari and not before.controller.exists():
+            given, folder = recorded(config.minari, env), job.round.episodes
+            manifest = write_round(folder, given, spec_of(env), config.episodes_per_shard, before.episodes)
+        else:
+            players = policies(job, config, spec_of(env))
+            manifest = collect(
+                env,
+                config,
+                players,
+                env_seeds(Role.COLLECT, len(players), job.run.seed, job.round.name),
+                runtime=job.runtime,
+                folder=job.round.episodes,
+                previous=before.episodes,
+                scratch=scratch,
+            )
         returns = {f"return_{name}": value for name, value in manifest["returns"].items()}
+        what = f"{manifest['episodes']:,} episodes of {manifest['steps']:,} steps"
+        report.made(f"{what}, mean return {returns['return_mean']:.1f}", job.round.episodes)
         report.summary({"episodes": manifest["episodes"], "env_steps": manifest["steps"], **returns})
     scratch.clear()
 

@@ -132,6 +132,8 @@ def main(job: Job) -> None:
         if panel and panel_check:
             report_panel(report, panel, *panel_check)
         trained.save(here.files.controller)
+        value = f"C of {controller.num_params:,} parameters, {trained.validation_return:.1f} in its last validation"
+        report.made(value, here.files.controller.parent)
     scratch.clear()
 
 

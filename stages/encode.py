@@ -26,6 +26,7 @@ def main(job: Job) -> None:
             folder=here.latents,
             total=len(store),
         )
+        report.made(f"{len(latents):,} episodes as z of {latents.z_dim}", here.latents)
         report.summary({"episodes": len(latents), "env_steps": latents.steps})
 
 

@@ -58,6 +58,8 @@ def report_returns(report: Live, agent: EvalResult, random: EvalResult, metrics:
     """Write one row per held-out episode, and a histogram of both policies' returns."""
     names = ("seeds", "returns", "lengths", "terminated", "truncated")
     columns = {name.removesuffix("s"): getattr(agent, name).tolist() for name in names}
+    report.histogram("return", agent.returns)
+    report.histogram("random_return", random.returns)
     report.table("returns", columns | {"random_return": random.returns.tolist()})
     interval = (float(metrics["return_ci95_low"]), float(metrics["return_ci95_high"]))
     return_histogram(report.images / "returns.png", agent.returns, random.returns, interval, solved=spec.solved_return)
@@ -126,6 +128,8 @@ def main(job: Job) -> None:
         )
         report_returns(report, result, random, metrics, scored_spec)
         report_check(report, checked, kinds)
+        interval = f"{metrics['return_ci95_low']:.1f} to {metrics['return_ci95_high']:.1f}"
+        report.made(f"a mean return of {metrics['return_mean']:.1f} ({interval})", job.results)
     film(config, scored, spec, agent, last, dream, seeds)
 
 

@@ -90,6 +90,7 @@ def main(job: Job) -> None:
         save_memory(job.round.mdnrnn, memory)
         report.summary({"reward_form": memory.config.reward_form})
         gates = check(report, memory, store, (job.run.seed, *stream))
+        report.made(f"M, {gates['nll']:.2f} nats a dimension on held-out episodes", job.round.mdnrnn.parent)
         report.gates(gates, before.parent, job.round.mdnrnn.parent)
     scratch.clear()
 

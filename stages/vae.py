@@ -100,6 +100,7 @@ def main(job: Job) -> None:
             normalise(job, store, report)
         else:
             train(job, config, store, report)
+        report.made("V", job.round.vae.parent)
 
 
 if __name__ == "__main__":

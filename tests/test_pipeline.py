@@ -133,7 +133,9 @@ def test_the_pipeline_runs_once(tmp_path: Path, env: list[str], rounds: int) -> 
     folder = checkout(tmp_path, f"run.rounds={rounds}", *env)
     steps = ["collect", "vae", "encode", "mdnrnn", "controller"]
     expected = ["code", "init", *(f"{step}@r{k + 1}" for k in range(rounds) for step in steps), "evaluate", "report"]
-    assert sorted(ran(repro(folder))) == sorted(expected)
+    said = repro(folder)
+    assert sorted(ran(said)) == sorted(expected)
+    assert re.search(r"collect-r1: in \d+ s 8 episodes of .*; `python -m worldmodels.info data/episodes/r1`", said)
     assert ran(repro(folder)) == ["code"]
     check_results(folder)
     check_the_gates(folder, rounds)

@@ -172,7 +172,7 @@ class _Fit:
                 self._train_on(batch)
                 bar.update()
                 if self.update % every == 0 or self.update == total:
-                    self._validate()
+                    bar.set_postfix(held_out_loss=self._validate())
                 elif self.update % CHECKPOINT_EVERY == 0:
                     self._checkpoint()
         self.learner.model.load_state_dict(self.best["weights"])
@@ -212,7 +212,7 @@ class _Fit:
             self._log("train", {name: total.item() / LOG_EVERY for name, total in self.sums.items()})
             self.sums = {}
 
-    def _validate(self) -> None:
+    def _validate(self) -> float:
         self.learner.model.eval()
         metrics = self.learner.validate()
         if not math.isfinite(metrics["loss"]):
@@ -222,6 +222,7 @@ class _Fit:
             self.best = {"loss": metrics["loss"], "weights": weights}
         self._log("validation", metrics)
         self._checkpoint()
+        return metrics["loss"]
 
     def _not_finite(self, what: str) -> TrainingError:
         name = self.learner.name

@@ -12,12 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike
+
 from stages.common.job import Job
 from worldmodels.common.checkpoint import write_bytes
 
 if TYPE_CHECKING:
     from dvclive.live import Live as DVCLive
-    from tensorboard.summary import Writer
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Live:
@@ -36,6 +40,7 @@ class Live:
     def __init__(self, results: Path, events: Path) -> None:
         self._results, self._events = results, events
         self._summary: dict[str, object] = {}
+        self._made = ""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log one point of each curve."""
@@ -72,6 +77,15 @@ class Live:
         """Add values to metrics.json that have no curve."""
         self._summary.update(metrics)
 
+    def histogram(self, name: str, values: ArrayLike) -> None:
+        """Show TensorBoard a distribution."""
+        self._board.add_histogram(name, np.asarray(values), 0)
+
+    def made(self, what: str, where: Path) -> None:
+        """Say what was made, and where, in the stage's last line; of data and models a command says more."""
+        told = where.parts[0] in ("data", "models")
+        self._made = f"{what}; " + (f"`python -m worldmodels.info {where.as_posix()}`" if told else where.as_posix())
+
     def start(self) -> None:
         """Remove the files of an earlier run."""
         shutil.rmtree(self._events, ignore_errors=True)
@@ -87,8 +101,16 @@ class Live:
             text = json.dumps(self._summary, indent=4, allow_nan=False) + "\n"  # dvclive's format
             write_bytes(self._results / "metrics.json", text.encode())
 
-    def write_cost(self, seconds: float) -> None:
-        """Write cost.json: what the stage took."""
+    def show_pictures(self) -> None:
+        """Show TensorBoard the pictures, too, if it is shown anything."""
+        if "_board" in self.__dict__:
+            for path in sorted(path for name in ("plots", "images") for path in (self._results / name).glob("*.png")):
+                self._board.add_image(path.stem, np.asarray(cv2.imread(str(path)))[..., ::-1], 0, dataformats="HWC")
+
+    def end(self, name: str, seconds: float) -> None:
+        """Write cost.json: what the stage took; and say what it made."""
+        if self._made:
+            print(f"{name}: in {seconds:.0f} s {self._made}")
         cost = {"seconds": round(seconds, 1), "peak_mib": round(peak_memory())}
         write_bytes(self._results / "cost.json", (json.dumps(cost) + "\n").encode())
 
@@ -118,10 +140,10 @@ class Live:
         return DVCLive(dir=str(self._results), save_dvc_exp=False, dvcyaml=None)
 
     @cached_property
-    def _board(self) -> "Writer":
-        from tensorboard.summary import Writer
+    def _board(self) -> "SummaryWriter":
+        from torch.utils.tensorboard import SummaryWriter
 
-        return Writer(str(self._events))
+        return SummaryWriter(str(self._events))
 
 
 def peak_memory() -> float:
@@ -144,6 +166,7 @@ def live(job: Job) -> Iterator[Live]:
     try:
         yield report
         report.write_summary()
-        report.write_cost(time.monotonic() - begun)
+        report.show_pictures()
+        report.end(job.name, time.monotonic() - begun)
     finally:
         report.close()

@@ -80,12 +80,13 @@ class _Run:
     def run(self) -> TrainedController:
         with progress_bar(total=self.generations, initial=self.state.step, desc="controller", unit="gen") as bar:
             while self.state.search < len(self.searches):
-                self._generation(self.searches[self.state.search])
+                bar.set_postfix(fitness=self._generation(self.searches[self.state.search]))
                 bar.update()
                 self.checkpointer.save(vars(self.state))
         return self._result(self._final())
 
-    def _generation(self, search: Search) -> None:
+    def _generation(self, search: Search) -> float:
+        """One generation; its mean fitness."""
         state = self.state
         cmaes = state.cmaes = state.cmaes or self._begin(search)
         found = cmaes.ask()  # (P, N)
@@ -106,6 +107,7 @@ class _Run:
         if state.generation == search.generations:
             state.search, state.generation, state.cmaes = state.search + 1, 0, None
             state.finalists, state.pool = [*state.finalists, *state.pool], []
+        return metrics["fitness_mean"]
 
     def _begin(self, search: Search) -> CMAES:
         start = np.zeros(self.controller.num_params)

@@ -4,12 +4,14 @@ import copy
 import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from worldmodels.common.checkpoint import Scratch
+from worldmodels.common.params import UserError
 from worldmodels.common.progress import progress_bar
 from worldmodels.common.runtime import RuntimeConfig, run_tasks
 from worldmodels.common.seeding import numpy_rng
@@ -19,6 +21,7 @@ from worldmodels.environment.manifest import write_manifest
 from worldmodels.environment.policy import Policy
 from worldmodels.environment.rollout import rollout
 from worldmodels.environment.shard import read_field, write_shard
+from worldmodels.environment.spec import EnvSpec
 from worldmodels.records import Episode
 
 
@@ -83,6 +86,29 @@ def collect(
             steps.update(count)
     _sweep(made)
     shards = [task.path for task in tasks]
+    manifest = write_manifest(made, shards, round_name=folder.name, spec=spec, previous=previous)
+    _move(made, folder)
+    return manifest
+
+
+def write_round(
+    folder: Path, episodes: Iterator[Episode], spec: EnvSpec, episodes_per_shard: int, previous: Path | None = None
+) -> dict[str, Any]:
+    """Write episodes that were recorded elsewhere as a round; ``folder`` appears in one move.
+
+    Returns:
+        The manifest (``write_manifest``).
+
+    Raises:
+        UserError: there is no episode.
+    """
+    made, shards = folder.with_name(f".{folder.name}-partial"), []
+    shutil.rmtree(made, ignore_errors=True)  # left by a killed run
+    while some := list(islice(episodes, episodes_per_shard)):
+        shards.append(made / f"shard-{len(shards):05d}.h5")
+        write_shard(shards[-1], some)
+    if not shards:
+        raise UserError(f"{folder}: there is no episode to write")
     manifest = write_manifest(made, shards, round_name=folder.name, spec=spec, previous=previous)
     _move(made, folder)
     return manifest

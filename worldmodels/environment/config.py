@@ -83,6 +83,8 @@ class CollectConfig:
     """Collection of a round's episodes.
 
     Attributes:
+        minari: name of a data set of Minari (``worldmodels.minari``) that is the round which has no controller yet;
+            empty: it is recorded.
         random_episodes: episodes of a round that has no controller yet.
         controller_episodes: episodes of a round that has one.
         random_policy: ``uniform``, or ``brownian`` for temporally correlated actions.
@@ -98,6 +100,7 @@ class CollectConfig:
             worker.
     """
 
+    minari: str = ""
     random_episodes: Count = 100
     controller_episodes: Count = 100
     random_policy: Literal["uniform", "brownian"] = "uniform"

@@ -61,6 +61,14 @@ def make_env(config: EnvConfig, *, render: bool = False) -> gym.Env:
     return gym.wrappers.TimeLimit(env, limit) if limit else env
 
 
+def see(env: gym.Env, obs: Any) -> NDArray:
+    """What ``make_env``'s environment gives for a raw observation of the same environment."""
+    while isinstance(env, gym.Wrapper) and not isinstance(env, _Stepper):
+        env = env.env
+    assert isinstance(env, _Stepper)
+    return env._see(obs, None)
+
+
 def make_raw(config: EnvConfig, *, render: bool = False) -> gym.Env:
     """The environment as ``gymnasium.make`` gives it; ``make_env`` adds everything else that ``config`` says.
 

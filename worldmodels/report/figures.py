@@ -5,6 +5,7 @@ smaller, for a page that may be narrow, and dark where its reader prefers that.
 """
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -197,6 +198,33 @@ def curves(
     if whole:
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     _label(ax, title, xlabel, ylabel)
+    _write(fig, path)
+
+
+def intervals(
+    path: Path,
+    names: Sequence[str],
+    points: Sequence[ArrayLike],
+    ranges: Sequence[tuple[float, float]],
+    *,
+    title: str,
+    xlabel: str,
+) -> None:
+    """A row for each name, the first on top: its points, their mean, and an interval.
+
+    Args:
+        points: (n,) of each name. ranges: the interval's ends.
+    """
+    fig, ax = _figure(path)
+    rows = np.arange(len(names))[::-1]
+    for row, values, (low, high) in zip(rows, points, ranges, strict=True):
+        values = np.asarray(values, np.float64)
+        ax.plot([low, high], [row, row], color=_AGENT, linewidth=7, alpha=0.3, solid_capstyle="butt")
+        ax.scatter(values, np.full(len(values), row), s=30, color=_OTHER, edgecolors="white", zorder=3)
+        ax.scatter([values.mean()], [row], s=70, color=_AGENT, marker="D", edgecolors="white", zorder=4)
+    ax.set_yticks(rows, [textwrap.fill(name, 24) for name in names])
+    ax.set_ylim(-0.6, len(names) - 0.4)
+    _label(ax, title, xlabel, "")
     _write(fig, path)
 
 

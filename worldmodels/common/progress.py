@@ -24,6 +24,9 @@ def progress_bar(iterable: Iterable | None = None, **options: Any) -> Any:
             if not self.disable and self.n != self.total and self.n > self.initial:
                 print(msg or str(self), file=sys.stderr, flush=True)
 
+        def set_postfix(self, **values: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            super().set_postfix(refresh=False, **values)
+
     return Lines(iterable, mininterval=LINE_EVERY, delay=LINE_EVERY, leave=False, **options)
 
 

@@ -1,14 +1,16 @@
 """Experiments side by side: ``python -m stages.compare [EXPERIMENT…]`` (not a pipeline stage).
 
-Experiments, or any revisions of git, that differ in their seed alone are one row. A table is printed, and a page with
-the scores, what led to them, and the parameters that differ lies in results/compare/index.html.
+Experiments of the present commit, or those and any revisions of git that are named. What differs in its seed alone is
+one row, each environment has a table of its own, and a page with the scores, what led to them, and the parameters that
+differ lies in results/compare/index.html. The code is not compared: of two runs with equal parameters and seed the
+second is named and left out.
 """
 
 import argparse
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from scipy import stats
 
+from stages.export import check_fresh
+from stages.init import SECTIONS
 from worldmodels.common.errors import one_line_errors
 from worldmodels.common.params import UserError
 from worldmodels.common.seeding import numpy_rng
@@ -26,6 +30,11 @@ from worldmodels.report.page import Section, Shown, Table, write_page
 PAGE = Path("results") / "compare" / "index.html"
 METRICS = "results/evaluate/metrics.json"
 RESAMPLES = 10_000
+CURVES = 6  # in a figure
+TEXT = (
+    "Over several seeds an interval is that of their mean (Student's t); of one seed, over its episodes. The middle"
+    " half is the interquartile mean with a bootstrap over seeds, of four seeds at least."
+)
 LEAST_FOR_IQM = 4  # runs: of fewer, the middle half is not a whole run from each end
 
 
@@ -51,14 +60,17 @@ class Experiment:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every parameter that can change the result, but the seed."""
-        flat = {f"{part}.{name}": value for part, inside in self.params.items() for name, value in inside.items()}
+        """Every parameter that can change the result, but the seed; one that was not there yet has its default."""
+        flat = {
+            f"{part}.{one.name}": getattr(kind(), one.name) for part, kind in SECTIONS.items() for one in fields(kind)
+        }
+        flat |= {f"{part}.{name}": value for part, inside in self.params.items() for name, value in inside.items()}
         return {name: value for name, value in flat.items() if name != "run.seed" and not name.startswith("runtime.")}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone; of two with one seed the first counts.
+    """Runs that differ in their seed alone.
 
     Attributes:
         label: what tells it from the other groups.
@@ -90,7 +102,9 @@ class Group:
 
 
 def read_experiments(names: Sequence[str]) -> list[Experiment]:
-    """The experiments of these names, or all that have a score.
+    """The experiments of these names, or all of the present commit that have a score.
+
+    The workspace is among them where its score is of its parameters.
 
     Raises:
         UserError: there is none of that name, or it has no score.
@@ -98,7 +112,9 @@ def read_experiments(names: Sequence[str]) -> list[Experiment]:
     from dvc.api import DVCFileSystem, exp_show
     from dvc.scm import RevError
 
-    known = names or [row["Experiment"] or row["rev"] for row in exp_show()]
+    known = list(names) or [row["Experiment"] or row["rev"] for row in exp_show()]
+    if "workspace" in known and not names and not _is_fresh():
+        known.remove("workspace")
     found = []
     for name in dict.fromkeys(known):
         try:
@@ -109,6 +125,14 @@ def read_experiments(names: Sequence[str]) -> list[Experiment]:
                 reason = "it has no score" if isinstance(error, FileNotFoundError) else "there is none"
                 raise UserError(f"{name}: {reason}; `dvc exp list -A` has the names of all experiments") from None
     return found
+
+
+def _is_fresh() -> bool:
+    try:
+        check_fresh()
+    except UserError:
+        return False
+    return True
 
 
 def _read(name: str, files: Any) -> Experiment:
@@ -123,11 +147,24 @@ def grouped(experiments: Iterable[Experiment]) -> list[Group]:
     found: dict[str, list[Experiment]] = {}
     for one in experiments:
         runs = found.setdefault(json.dumps(one.settings, sort_keys=True), [])
-        if one.seed not in [run.seed for run in runs]:
+        same = next((run.name for run in runs if run.seed == one.seed), None)
+        if same is None:
             runs.append(one)
+        else:
+            print(f"{one.name} is left out: its parameters and seed are those of {same}")
     names = differing([runs[0] for runs in found.values()])
-    groups = [Group(_label(runs[0], names), runs) for runs in found.values()]
-    return sorted(groups, key=lambda group: -group.scores.mean())
+    groups = sorted((Group("", runs) for runs in found.values()), key=lambda group: -group.scores.mean())
+    labels = [_label(group.runs[0], names) for group in groups]
+    numbered = [f"{label} ({i + 1})" if labels.count(label) > 1 else label for i, label in enumerate(labels)]
+    return [replace(group, label=label) for group, label in zip(groups, numbered, strict=True)]
+
+
+def by_environment(experiments: Iterable[Experiment]) -> dict[str, list[Group]]:
+    """The groups of each environment: scores of different games do not compare."""
+    found: dict[str, list[Experiment]] = {}
+    for one in experiments:
+        found.setdefault(one.params["env"]["id"].rpartition(":")[2], []).append(one)
+    return {name: grouped(runs) for name, runs in found.items()}
 
 
 def differing(experiments: Sequence[Experiment]) -> list[str]:
@@ -137,11 +174,10 @@ def differing(experiments: Sequence[Experiment]) -> list[str]:
 
 
 def _label(one: Experiment, names: Sequence[str]) -> str:
-    """Environment and mode, and what else differs where that is little."""
-    run, implied = one.params["run"], {"run.env", "run.mode", "run.final_round"}
-    others = [f"{name}={one.settings.get(name)}" for name in names if name not in implied and name != "rounds.r1"]
-    few = [text for text in others if not text.startswith("rounds.")]
-    return " ".join([run["env"], run["mode"], *(few if len(few) <= 3 else [])])
+    """The mode, and what else differs where that is little."""
+    implied = ("run.mode", "run.final_round", "rounds.")
+    others = [f"{name}={one.settings.get(name)}" for name in names if not name.startswith(implied)]
+    return " ".join([one.params["run"]["env"], one.params["run"]["mode"], *(others if len(others) <= 3 else [])])
 
 
 def table(groups: Sequence[Group]) -> Table:
@@ -187,56 +223,52 @@ def text_of(table: Table) -> str:
     )
 
 
-def write(groups: Sequence[Group], path: Path) -> None:
-    """The page."""
+def write(games: Mapping[str, Sequence[Group]], path: Path) -> None:
+    """The page, with a section for each environment."""
     with tempfile.TemporaryDirectory() as drawn:
-        scores, rounds = Path(drawn) / "scores.svg", Path(drawn) / "rounds.svg"
-        intervals(
-            scores,
-            [group.label for group in groups],
-            [group.scores for group in groups],
-            [group.interval() for group in groups],
-            title="Scores",
-            xlabel="mean return",
-        )
-        lines = {run.name: (range(1, len(run.by_round) + 1), run.by_round) for group in groups for run in group.runs}
-        labels = {"title": "C chosen, by round", "xlabel": "round", "ylabel": "its last validation return"}
-        curves(rounds, dict(list(lines.items())[:6]), whole=True, **labels)
-        text = (
-            "Over several seeds an interval is that of their mean (Student's t); of one seed, over its episodes. The"
-            " middle half is the interquartile mean with a bootstrap over seeds, of four seeds at least."
-        )
-        shown = [
-            Shown(scores, "Mean return of each: points are seeds, the bar is the 95 % interval of their mean"),
-            Shown(rounds, "What C was worth when its round chose it, of the first six experiments"),
-        ]
-        sections = [Section("scores", "Scores", text, shown, [table(groups)])]
-        names = differing([group.runs[0] for group in groups])
-        if names:
-            values = [[name, *(json.dumps(group.runs[0].settings.get(name)) for group in groups)] for name in names]
-            head = ["parameter", *(group.label for group in groups)]
-            sections.append(Section("differences", "What differs", tables=[Table("Parameters", head, values)]))
-        runs = [
-            [run.name, group.label, str(run.seed), f"{run.score['return_mean']:.1f}"]
-            for group in groups
-            for run in group.runs
-        ]
-        sections.append(Section("runs", "Runs", tables=[Table("Each run", ["name", "of", "seed", "return"], runs)]))
-        count = sum(len(group.runs) for group in groups)
-        write_page(path, "Experiments side by side", f"{len(groups)}", f"settings, {count} runs", sections)
+        sections = [_section(i, name, groups, Path(drawn)) for i, (name, groups) in enumerate(games.items())]
+        count = sum(len(group.runs) for groups in games.values() for group in groups)
+        beside = f"runs of {sum(map(len, games.values()))} settings in {len(games)} environments"
+        write_page(path, "Experiments side by side", f"{count}", beside, sections)
+
+
+def _section(number: int, name: str, groups: Sequence[Group], drawn: Path) -> Section:
+    scores, rounds = drawn / f"scores-{number}.svg", drawn / f"rounds-{number}.svg"
+    labels = [group.label for group in groups]
+    ranges = [group.interval() for group in groups]
+    intervals(scores, labels, [group.scores for group in groups], ranges, title="Scores", xlabel="mean return")
+    runs = [run for group in groups for run in group.runs]
+    lines = {run.name: (range(1, len(run.by_round) + 1), run.by_round) for run in runs[:CURVES]}
+    axes = {"title": "C chosen, by round", "xlabel": "round", "ylabel": "in the final that chose it"}
+    curves(rounds, lines, whole=True, **axes)
+    shown = [
+        Shown(scores, "Mean return of each: points are seeds, the bar is the 95 % interval of their mean"),
+        Shown(rounds, f"C in the final that chose it, which flatters the winner; {len(lines)} of {len(runs)} runs"),
+    ]
+    tables = [table(groups)]
+    if names := differing([group.runs[0] for group in groups]):
+        rows = [[name, *(json.dumps(group.runs[0].settings.get(name)) for group in groups)] for name in names]
+        tables.append(Table("What differs", ["parameter", *labels], rows))
+    each = [
+        [run.name, group.label, run.seed, f"{run.score['return_mean']:.1f}"] for group in groups for run in group.runs
+    ]
+    tables.append(Table("Each run", ["name", "of", "seed", "return"], each, folded=True))
+    return Section(f"environment-{number}", name, TEXT, shown, tables)
 
 
 def main() -> None:
     """Compare experiments."""
     parser = argparse.ArgumentParser(prog="stages.compare", description=__doc__)
-    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="names or revisions; none: all of them")
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="none: all of the present commit")
     given = parser.parse_args()
     with one_line_errors():
-        groups = grouped(read_experiments(given.experiments))
-        if not groups:
-            raise UserError("no experiment has a score yet; `dvc exp run` makes one")
-        write(groups, PAGE)
-        print(text_of(table(groups)), "", f"{PAGE}: a browser opens it", sep="\n")
+        games = by_environment(read_experiments(given.experiments))
+        if not games:
+            raise UserError("no experiment of this commit has a score yet; `dvc exp run` makes one")
+        write(games, PAGE)
+        for name, groups in games.items():
+            print(name, text_of(table(groups)), "", sep="\n")
+        print(f"{PAGE}: a browser opens it")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def feature_scale(
     job: Job, here: Round, memory: MDNRNN, config: ControllerConfig, dreaming: DreamConfig
 ) -> FeatureScale:
     """Mean and spread of C's features at recorded states, wherever dreams start."""
-    dream = Dream(memory, Starts(here.latents, 0.0, dreaming.warmup), dreaming, config.features)
+    dream = Dream(memory, Starts.of(here.latents, replace(dreaming, initial_share=0.0)), dreaming, config.features)
     generator = torch_rng(job.run.seed, job.round.name, "feature-scale")
     return FeatureScale(*(x.cpu().numpy() for x in dream.feature_statistics(SCALED_BY, generator)))
 
@@ -91,7 +91,7 @@ def main(job: Job) -> None:
     controller = Controller.build(
         config, z_dim=memory.z_dim, rnn_dim=memory.hidden_dim, action=spec.action, action_dim=spec.action_dim
     )
-    dream = Dream(memory, Starts(here.latents, dreaming.initial_share, dreaming.warmup), dreaming, config.features)
+    dream = Dream(memory, Starts.of(here.latents, dreaming), dreaming, config.features)
     follows = here.mdnrnn if config.features == "zh" else None
     agent = Agent(spec, here.vae, follows, controller, np.zeros((1, controller.num_params)))
     inputs = [

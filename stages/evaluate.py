@@ -104,9 +104,7 @@ def main(job: Job) -> None:
     latents, trained, spec = last.latents, last.controller, last.spec
     scored, scored_spec = scoring_env(env, config), scoring_spec(env, config, spec)
     agent = last.agent()
-    dream = Dream(
-        last.mdnrnn, Starts(latents, dreaming.initial_share, dreaming.warmup), dreaming, trained.controller.features
-    )
+    dream = Dream(last.mdnrnn, Starts.of(latents, dreaming), dreaming, trained.controller.features)
     fitness = DreamFitness(dream=dream, controller=trained.controller, runtime=job.runtime, seed=job.run.seed)
     seeds = env_seeds(Role.EVALUATE, config.episodes)
     with live(job) as report:
@@ -130,7 +128,7 @@ def main(job: Job) -> None:
         report_check(report, checked, kinds)
         interval = f"{metrics['return_ci95_low']:.1f} to {metrics['return_ci95_high']:.1f}"
         report.made(f"a mean return of {metrics['return_mean']:.1f} ({interval})", job.results)
-    film(config, scored, spec, agent, last, dream, seeds)
+        film(config, scored, spec, agent, last, dream, seeds)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Stage init: check every parameter before any work starts, and create round r0."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Set
+from pathlib import Path
 
 from stages.common.job import Job, RunConfig, run_stage
 from worldmodels.common.checkpoint import Scratch, write_json
@@ -13,6 +15,7 @@ from worldmodels.environment.collect import collect
 from worldmodels.environment.config import CollectConfig, EnvConfig
 from worldmodels.environment.contract import rehearse, spec_of
 from worldmodels.memory.config import MDNRNNConfig
+from worldmodels.minari import recorded
 from worldmodels.vision.config import EncodeConfig, VAEConfig
 
 SECTIONS = {
@@ -111,9 +114,17 @@ def check_rounds(rounds: object, run: RunConfig) -> None:
         raise ParamError(f"{PARAMS_FILE}: run.final_round = {run.final_round!r}: expected the last round, {before!r}")
 
 
+def _forget(rounds: Set[str]) -> None:
+    """Remove what an earlier run reported of rounds that this one does not have: the page depends on all reports."""
+    for folder in Path("results").glob("*/r[0-9]*"):
+        if folder.name not in rounds:
+            shutil.rmtree(folder)
+
+
 def main(job: Job) -> None:
     """Check all of params.yaml and create round r0: no data, no models, the random policy."""
-    configs = check_params(read_params())
+    params = read_params()
+    configs = check_params(params)
     job.runtime.check()
     env, collecting, scoring = configs["env"], configs["collect"], configs["evaluate"]
     assert isinstance(env, EnvConfig)
@@ -126,6 +137,9 @@ def main(job: Job) -> None:
         notes += rehearse(scored, films=films)
     for note in notes:
         print(f"init: {note}")
+    if collecting.minari:
+        next(recorded(collecting.minari, env), None)  # what does not fit is told now
+    _forget(set(params["rounds"]))
     scratch = Scratch(job.root / ".scratch", "init", "")
     collect(env, collecting, [], [], runtime=job.runtime, folder=job.round.episodes, previous=None, scratch=scratch)
     scratch.clear()

@@ -62,6 +62,8 @@ def check_open_loop(report: Live, ahead: OpenLoop, known: Mapping[int, str]) -> 
     gates = {}
     for name, values in explained.items():
         by_horizon = dict(zip(columns["horizon"], values, strict=True))
+        if not np.isfinite(values).any():  # nobody has recorded it
+            continue
         lasts = max((horizon for horizon, value in by_horizon.items() if value >= READABLE), default=0)
         if lasts < max(by_horizon):
             print(f"mdnrnn: after {lasts} steps without looking M has lost {name}")

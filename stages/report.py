@@ -101,13 +101,16 @@ def returns(run: Run) -> Section:
     count = np.arange(1, len(run.rounds) + 1)
     lines = {
         "episodes collected": (count, [run.metrics("collect", name)["return_mean"] for name in run.rounds]),
-        "C chosen, its last validation": (
+        "C chosen, in the final that chose it": (
             count,
             [run.metrics("controller", name)["validation_return"] for name in run.rounds],
         ),
         "evaluated": (count[-1:], [score["return_mean"]]),
     }
-    caption = "Mean returns by round. A round collects with the C of the round before, and then looks for a better one"
+    caption = (
+        "Mean returns by round. A round collects with the C of the round before, and then looks for a better one; a"
+        " final flatters its winner, and with one finalist it is the search's own validation, in the dream or not"
+    )
     shown += [
         run.draw(
             "rounds",
@@ -281,7 +284,8 @@ def main(job: Job) -> None:
         low, high = score["return_ci95_low"], score["return_ci95_high"]
         beside = (
             f"mean return of {score['episodes']} held-out episodes{elsewhere} (95 % interval {low:.1f} to {high:.1f});"
-            f" random policy {score['random_return_mean']:.1f}; its dream promised {score['dream_return_mean']:.1f};"
+            f" random policy {score['random_return_mean']:.1f}; its dreams, of at most {params['dream']['horizon']:,}"
+            f" steps, earn {score['dream_return_mean']:.1f};"
             f" {score['env_steps']:,} real steps"
         )
         title = f"{params['env']['id'].rpartition(':')[2]}: {job.run.mode}, seed {job.run.seed}"

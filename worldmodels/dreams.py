@@ -108,7 +108,7 @@ class DreamOf(DreamEnv):
             last = Round(str(round), Path(root))
             spec, vision, memory = last.spec, last.vae, last.mdnrnn
             config = _changed(load_section("dream", DreamConfig, Path(root) / "params.yaml"), settings)
-            starts = Starts(last.latents, config.initial_share, config.warmup)
+            starts = Starts.of(last.latents, config)
         dream = Dream(memory, starts, config, features)
         super().__init__(
             dream,

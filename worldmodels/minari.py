@@ -10,6 +10,7 @@ through what the section ``env`` of params.yaml says. A run whose first round is
 """
 
 import argparse
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
@@ -25,13 +26,14 @@ from worldmodels.common.params import UserError, load_section
 from worldmodels.environment.collect import write_round
 from worldmodels.environment.config import CollectConfig, EnvConfig
 from worldmodels.environment.contract import spec_of
-from worldmodels.environment.make import make_env, see
+from worldmodels.environment.make import TRUTH, make_env, see
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.environment.store import EpisodeStore
 from worldmodels.records import Episode
 
 TOGETHER = 32  # episodes in memory
 POLICY = "minari"
+_OURS = " as worldmodels sees it"  # the end of a description by which ``export`` is known
 
 
 def recorded(name: str, config: EnvConfig) -> Iterator[Episode]:
@@ -61,8 +63,16 @@ def recorded(name: str, config: EnvConfig) -> Iterator[Episode]:
                 truncated=truncated,
                 seed=int(one.id),
                 policy=POLICY,
-                truth=np.full((len(obs), len(spec.truth)), np.nan, np.float32) if spec.truth else None,
+                truth=_known(one.infos, len(obs), spec),
             )
+
+
+def _known(infos: Any, observations: int, spec: EnvSpec) -> NDArray[np.float32] | None:
+    """The values that ``env.truth`` names, as ``export`` has written them; NaN if it has not."""
+    if not spec.truth:
+        return None
+    known = np.asarray((infos or {}).get(TRUTH, np.nan), np.float32)
+    return np.broadcast_to(known, (observations, len(spec.truth))).copy()
 
 
 def _load(name: str) -> Any:
@@ -86,7 +96,8 @@ def _converter(name: str, data: Any, config: EnvConfig, spec: EnvSpec, env: gym.
     """What turns an episode's observations into what the models see."""
     given, raw = data.observation_space, env.unwrapped.observation_space
     dtype = np.uint8 if spec.observation == "pixel" else np.float32
-    if getattr(given, "shape", None) == spec.obs_shape and given.dtype == dtype:
+    ours = str(data.storage.metadata.get("description", "")).endswith(_OURS)
+    if ours and getattr(given, "shape", None) == spec.obs_shape and given.dtype == dtype:
         return lambda observations: np.asarray(observations, dtype)
     if config.pixels or config.frame_skip > 1 or config.max_pool:
         raise UserError(
@@ -127,10 +138,16 @@ def export(folder: Path, name: str) -> Any:
     """A round's episodes as a new data set of Minari, which it returns.
 
     Raises:
-        UserError: there is such a data set already.
+        UserError: there is such a data set already, or it is no name for one.
     """
-    minari, store = _package(), EpisodeStore.open(folder)
+    minari = _package()
     from minari.data_collector import EpisodeBuffer
+
+    if not re.fullmatch(r"([\w-]+/)*[\w-]+-v\d+", name):
+        raise UserError(f"{name}: no name for a data set; accepted: NAME-v0, ENVIRONMENT/NAME-v0, …")
+    if name in minari.list_local_datasets():
+        raise UserError(f"{name}: Minari has such a data set already; `minari delete {name}` removes it")
+    store = EpisodeStore.open(folder)
 
     spec = store.spec
     low, high = (0, 255) if spec.observation == "pixel" else (-np.inf, np.inf)
@@ -144,21 +161,24 @@ def export(folder: Path, name: str) -> Any:
             rewards=one.reward.tolist(),
             terminations=one.terminated.tolist(),
             truncations=one.truncated.tolist(),
-            infos={},
+            infos={} if one.truth is None else {TRUTH: one.truth},
         )
         for one in store.episodes()
     )
-    if name in minari.list_local_datasets():
-        raise UserError(f"{name}: Minari has such a data set already; `minari delete {name}` removes it")
-    data = minari.create_dataset_from_buffers(
-        name,
-        list(islice(episodes, TOGETHER)),
-        observation_space=seen,
-        action_space=spec.action_space(),
-        description=f"{spec.id} as worldmodels sees it",
-    )
-    while more := list(islice(episodes, TOGETHER)):
-        data.update_dataset_from_buffer(more)
+    try:
+        data = minari.create_dataset_from_buffers(
+            name,
+            list(islice(episodes, TOGETHER)),
+            observation_space=seen,
+            action_space=spec.action_space(),
+            description=f"{spec.id}{_OURS}",
+        )
+        while more := list(islice(episodes, TOGETHER)):
+            data.update_dataset_from_buffer(more)
+    except BaseException:
+        if name in minari.list_local_datasets():
+            minari.delete_dataset(name)  # a part of it would be taken for all
+        raise
     return data
 
 
@@ -180,6 +200,8 @@ def main() -> None:
             data = export(given.folder, given.name)
             print(f"{given.name}: {data.total_episodes:,} episodes, {data.total_steps:,} steps")
         else:
+            if given.folder.exists():
+                raise UserError(f"{given.folder}: is there already; an import makes a new folder")
             env, size = load_section("env", EnvConfig), load_section("collect", CollectConfig).episodes_per_shard
             manifest = write_round(given.folder, recorded(given.name, env), spec_of(env), size)
             print(f"{given.folder}: {manifest['episodes']:,} episodes, {manifest['steps']:,} steps")

@@ -30,6 +30,10 @@ READERS = {  # what reads a kind of file, by the file's pattern
 NAMED = {"params.yaml": ("env.id = ",)}  # a parameter is named by its key
 
 
+AS_GOOD = [("params.yaml", f"a bit {where}") for where in ("early", "in the middle", "late")]
+"""Another digit in a person's file is another experiment, which nobody can tell from a damage."""
+
+
 class Bomb:
     """Unpickled, it leaves a trace."""
 
@@ -71,6 +75,8 @@ def tried(tiny: Tiny, *, all_files: bool = False) -> Iterator[Outcome]:
 def _damaged(tiny: Tiny, file: Path, pattern: str, command: list[str], said: str | None = None) -> Iterator[Outcome]:
     whole, trace = file.read_bytes(), tiny.folder / "exploded"
     for name, damage in DAMAGES.items():
+        if (pattern, name) in AS_GOOD:
+            continue
         file.write_bytes(damage(whole))
         done = attempt(tiny.folder, *command)
         file.write_bytes(whole)
@@ -83,7 +89,7 @@ def matrix(outcomes: Sequence[Outcome]) -> str:
     """In Markdown, a row for each kind of file and a column for each damage."""
     verdicts = {(one.kind, one.fault): one.verdict for one in outcomes}
     kinds = dict.fromkeys(one.kind for one in outcomes)
-    rows = [[f"`{kind}`", *(verdicts[kind, damage] for damage in DAMAGES)] for kind in kinds]
+    rows = [[f"`{kind}`", *(verdicts.get((kind, damage), "–") for damage in DAMAGES)] for kind in kinds]
     return table([["file", *DAMAGES], *rows])
 
 

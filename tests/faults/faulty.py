@@ -30,6 +30,7 @@ FAULTS: dict[str, Callable[[], object]] = {
     "crashes": lambda: ctypes.string_at(0),
     "ends its process": lambda: os._exit(0),
 }
+OF_ITSELF = tuple(FAULTS)[1:3]  # raised in the environment
 OF_THE_ENVIRONMENT = tuple(FAULTS)[:3]  # the others end the process it is played in
 
 

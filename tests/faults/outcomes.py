@@ -112,8 +112,9 @@ def pixels(root: Path) -> Tiny:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder that does not tell of times."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and "plots" not in path.parts)
+    """Every file of a folder that neither tells of times nor is gone as soon as a stage begins."""
+    begun_anew = {"plots", "images", "cost.json"}
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not begun_anew & set(path.parts))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tests.faults.faulty import FAULTS, OF_THE_ENVIRONMENT
+from tests.faults.faulty import FAULTS, OF_ITSELF, OF_THE_ENVIRONMENT
 from tests.faults.outcomes import (
     HANGS_AFTER,
     HUNG_CODE,
@@ -45,7 +45,8 @@ def players(tiny: Tiny, faults: Iterable[str], where: str) -> Iterator[Outcome]:
             (tiny.folder / "fault").write_text(name)
             done = attempt(tiny.folder, *program(module, *arguments), within=120)
             (tiny.folder / "fault").unlink()
-            verdict, said = tiny.judged(done, "Faulty-v0", "worker", "task")
+            told = {"hangs": "runtime.task_timeout"}.get(name, "a worker process died")
+            verdict, said = tiny.judged(done, "Faulty-v0" if name in OF_ITSELF else told)
             yield Outcome(module, f"an environment {name}, {where}", verdict, said)
         verdict, said = tiny.judged(attempt(tiny.folder, *program(module, *arguments)))
         yield Outcome(module, "again, without a fault", verdict, said)
@@ -68,7 +69,7 @@ def twice(tiny: Tiny) -> Iterator[Outcome]:
         refused = [index for index, done in enumerate(ended) if any(words in done.stderr for words in DVC_REFUSES)]
         for index, done in enumerate(ended):
             verdict, said = tiny.judged(done, "at work")
-            if done.returncode and refused == [index]:
+            if verdict is Verdict.UNCLEAR and refused == [index]:
                 verdict, said = Verdict.TOLD, done.stderr.strip().splitlines()[0]
             yield Outcome(name, f"two at once, the {('first', 'second')[index]}", verdict, said)
 

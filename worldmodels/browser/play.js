@@ -254,7 +254,7 @@ function listen(game) {
     } else game.pressed.delete(key);
   };
   document.addEventListener("keydown", (event) => {
-    const onControl = event.target.closest?.("button, input, a");
+    const onControl = event.target.closest?.(event.key === " " ? "button, input, a" : "input");
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (names[event.key] && !onControl) {
       event.preventDefault(); // of scrolling
@@ -267,8 +267,9 @@ function listen(game) {
     const { key } = button.dataset;
     button.addEventListener("pointerdown", () => steer(key, true));
     for (const end of ["pointerup", "pointercancel", "pointerleave"]) button.addEventListener(end, () => steer(key, false));
-    button.addEventListener("keydown", (event) => event.key === "Enter" && steer(key, true));
-    button.addEventListener("keyup", (event) => event.key === "Enter" && steer(key, false));
+    const presses = (event) => event.key === "Enter" || event.key === " ";
+    button.addEventListener("keydown", (event) => presses(event) && steer(key, true));
+    button.addEventListener("keyup", (event) => presses(event) && steer(key, false));
   }
   by("driver").addEventListener("click", typed.c);
   by("pause").addEventListener("click", typed.p);
@@ -281,7 +282,7 @@ function listen(game) {
   };
   temperature.value = game.dream.temperature;
   temperature.addEventListener("input", heat);
-  heat();
+  by("shown").value = game.dream.temperature;
 }
 
 const game = new Game(await Dream.load());

@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Exit with code 1 on an error, 130 on Ctrl-C, with the reason on stderr, and 141 if nobody reads our output."""
+    threading.excepthook = _in_a_thread
     try:
         yield
         sys.stdout.flush()
@@ -32,6 +34,12 @@ def one_line_errors() -> Iterator[None]:
     except Exception as error:
         fault = _disk_fault(error)
         _end(f"error: {fault}" if fault else traceback.format_exc().rstrip(), 1)
+
+
+def _in_a_thread(failed: threading.ExceptHookArgs) -> None:
+    """A full disk is told by the thread that waits for this one, such as TensorBoard's."""
+    if failed.exc_value is None or _disk_fault(failed.exc_value) is None:
+        threading.__excepthook__(failed)
 
 
 def _disk_fault(error: BaseException) -> str | None:

@@ -20,6 +20,8 @@ def progress_bar(iterable: Iterable | None = None, **options: Any) -> Any:
     class Lines(tqdm):
         """A line for each refresh, and none when it ends."""
 
+        monitor_interval = 0  # no thread that refreshes, too
+
         def display(self, msg: str | None = None, pos: int | None = None) -> None:  # noqa: ARG002
             if not self.disable and self.n != self.total and self.n > self.initial:
                 print(msg or str(self), file=sys.stderr, flush=True)
@@ -27,7 +29,7 @@ def progress_bar(iterable: Iterable | None = None, **options: Any) -> Any:
         def set_postfix(self, **values: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
             super().set_postfix(refresh=False, **values)
 
-    return Lines(iterable, mininterval=LINE_EVERY, delay=LINE_EVERY, leave=False, **options)
+    return Lines(iterable, mininterval=LINE_EVERY, miniters=1, delay=LINE_EVERY, leave=False, **options)
 
 
 class _Silent:

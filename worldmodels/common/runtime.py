@@ -37,6 +37,10 @@ os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 
+class TaskTimeout(BaseException):
+    """A task that has taken too long is interrupted. No ``Exception``: an environment might catch it."""
+
+
 class WorkerError(UserError):
     """A worker process died or did not answer in time."""
 
@@ -118,7 +122,7 @@ def run_tasks(
         results = _on_this_machine(call, tasks, runtime)
     try:
         yield from progress_bar(results, total=len(tasks), desc=desc, unit=unit)
-    except (TimeoutError, multiprocessing.TimeoutError):
+    except (TaskTimeout, TimeoutError, multiprocessing.TimeoutError):
         raise WorkerError(
             f"{desc}: no answer from a worker in runtime.task_timeout = {runtime.task_timeout:g} s"
         ) from None
@@ -147,7 +151,7 @@ def _on_this_machine(function: Callable[[T], R], tasks: Sequence[T], runtime: Ru
 
 
 def _within(seconds: float, function: Callable[[T], R], task: T) -> R:
-    """``function(task)`` in this thread, the process's main one; a ``TimeoutError`` after so many seconds.
+    """``function(task)`` in this thread, the process's main one; a ``TaskTimeout`` after so many seconds.
 
     What does not return to the interpreter cannot be interrupted, and nothing can where there is no SIGALRM (Windows):
     ``GRACE`` seconds later the process ends. SIGINT would not do, which is ignored by what a shell runs in the
@@ -169,7 +173,7 @@ def _within(seconds: float, function: Callable[[T], R], task: T) -> R:
 
 
 def _too_late(*_: object) -> None:
-    raise TimeoutError
+    raise TaskTimeout
 
 
 def _give_up(seconds: float, ended: threading.Event) -> None:

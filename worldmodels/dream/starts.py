@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.dream.config import DreamConfig
 from worldmodels.vision.base import sample_z
 from worldmodels.vision.latents import LatentStore
 
@@ -52,6 +53,11 @@ class Starts:
         self._store = store
         self._initial_share = initial_share
         self._warmup = warmup if initial_share < 1 else 0
+
+    @classmethod
+    def of(cls, store: LatentStore, config: DreamConfig) -> "Starts":
+        """The starts of dreams that are as ``config`` says."""
+        return cls(store, config.initial_share, config.warmup)
 
     def draw(self, count: int, generator: torch.Generator) -> RecordedStart:
         """``count`` starts, on the generator's device; z is sampled afresh from (mu, logvar)."""

@@ -243,7 +243,7 @@ class _Stepper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         """One line for what the environment raised, and where: in its own file, if the error passed through it."""
         if isinstance(error, UserError):
             return error
-        own, passed = inspect.getfile(type(self.unwrapped)), traceback.extract_tb(error.__traceback__)
+        own, passed = _file_of(self.unwrapped), traceback.extract_tb(error.__traceback__)
         place = next((frame for frame in reversed(passed) if frame.filename == own), passed[-1])
         where = f"{Path(place.filename).name}, line {place.lineno}"
         return self._fault(method, f"it raised {one_line(error)} ({where})")
@@ -320,6 +320,14 @@ class _Pixels(_Stepper):
         _, bottom, _, right = self.config.crop or (0, 0, 0, 0)
         if bottom > shape[0] or right > shape[1]:
             raise ParamError(f"env.crop = {self.config.crop}: frames are {shape[0]} high and {shape[1]} wide")
+
+
+def _file_of(env: gym.Env) -> str:
+    """Where its class is defined; empty if it is in no file."""
+    try:
+        return inspect.getfile(type(env))
+    except (OSError, TypeError):
+        return ""
 
 
 def _number(reward: Any) -> float:

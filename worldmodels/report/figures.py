@@ -264,7 +264,7 @@ def state_ranges(path: Path, statistics: Mapping[str, Sequence[float]]) -> None:
     ax.set_xticks(dimension, [f"{m:.2g} ± {s:.2g}" for m, s in zip(mean, std, strict=True)], rotation=45, ha="right")
     ax.set_yscale("symlog", linthresh=5)
     ax.set_ylim(top=10 * ax.get_ylim()[1])  # room for the legend
-    _label(ax, "Recorded states", "dimension: mean ± standard deviation", "standard deviations from the mean")
+    _label(ax, "Recorded states", "dimension: mean ± standard deviation", "standard deviations")
     _write(fig, path)
 
 

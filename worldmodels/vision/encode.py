@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.common.params import UserError
 from worldmodels.common.progress import progress_bar
 from worldmodels.records import Episode, LatentEpisode
 from worldmodels.vision.base import Vision
@@ -61,7 +62,13 @@ def _ends(config: EncodeConfig, episode: Episode, spec: Mapping[str, Any]) -> ND
         ends |= episode.reward != 0
     if config.lives:
         assert episode.truth is not None
-        ends |= np.diff(episode.truth[:, spec["truth"].index(config.lives)]) < 0
+        lives = episode.truth[:, spec["truth"].index(config.lives)]
+        if np.isnan(lives).all():
+            raise UserError(
+                f"encode.lives = '{config.lives}': an episode of the policy '{episode.policy}' does not know it;"
+                " accepted: episodes that were recorded with env.truth, or encode.lives=''"
+            )
+        ends |= np.diff(lives) < 0
     return ends
 
 

@@ -1,8 +1,6 @@
 """Stage init: check every parameter before any work starts, and create round r0."""
 
-import shutil
-from collections.abc import Mapping, Set
-from pathlib import Path
+from collections.abc import Mapping
 
 from stages.common.job import Job, RunConfig, run_stage
 from worldmodels.common.checkpoint import Scratch, write_json
@@ -114,17 +112,9 @@ def check_rounds(rounds: object, run: RunConfig) -> None:
         raise ParamError(f"{PARAMS_FILE}: run.final_round = {run.final_round!r}: expected the last round, {before!r}")
 
 
-def _forget(rounds: Set[str]) -> None:
-    """Remove what an earlier run reported of rounds that this one does not have: the page depends on all reports."""
-    for folder in Path("results").glob("*/r[0-9]*"):
-        if folder.name not in rounds:
-            shutil.rmtree(folder)
-
-
 def main(job: Job) -> None:
     """Check all of params.yaml and create round r0: no data, no models, the random policy."""
-    params = read_params()
-    configs = check_params(params)
+    configs = check_params(read_params())
     job.runtime.check()
     env, collecting, scoring = configs["env"], configs["collect"], configs["evaluate"]
     assert isinstance(env, EnvConfig)
@@ -139,7 +129,6 @@ def main(job: Job) -> None:
         print(f"init: {note}")
     if collecting.minari:
         next(recorded(collecting.minari, env), None)  # what does not fit is told now
-    _forget(set(params["rounds"]))
     scratch = Scratch(job.root / ".scratch", "init", "")
     collect(env, collecting, [], [], runtime=job.runtime, folder=job.round.episodes, previous=None, scratch=scratch)
     scratch.clear()

@@ -1,4 +1,7 @@
-"""Stage report: one page of the whole run, results/report/index.html, in a file that loads nothing."""
+"""Stage report: one page of the whole run, results/report/index.html, in a file that loads nothing.
+
+It depends on the last round's reports, which change with any earlier round; of the earlier ones it shows what is there.
+"""
 
 import csv
 import json
@@ -41,6 +44,11 @@ class Run:
     def metrics(self, stage: str, name: str) -> dict[str, Any]:
         """A stage's metrics.json of a round."""
         return json.loads((RESULTS / stage / name / "metrics.json").read_text(encoding="utf-8"))
+
+    def cost(self, stage: str, name: str = "") -> dict[str, float]:
+        """A stage's cost.json of a round; empty where it has not come with the rest."""
+        path = RESULTS / stage / name / "cost.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def curve(self, stage: str, metric: str) -> dict[str, tuple[list[float], list[float]]]:
         """A metric's steps and values by round, of some rounds if there are many; those without it are left out."""
@@ -219,16 +227,15 @@ def cost(run: Run) -> Section:
     head = ["stage", *run.rounds, "all"]
     steps, seconds, memory = [], [], []
     for stage in STAGES:
-        spent = [json.loads((RESULTS / stage / name / "cost.json").read_text()) for name in run.rounds]
-        times = [one["seconds"] for one in spent]
-        seconds.append([stage, *(f"{time:.0f}" for time in times), f"{sum(times):.0f}"])
-        peaks = [one["peak_mib"] for one in spent]
-        memory.append([stage, *(f"{peak:,.0f}" for peak in peaks), f"{max(peaks):,.0f}"])
+        spent = [run.cost(stage, name) for name in run.rounds]
+        for rows, key, whole in ((seconds, "seconds", sum), (memory, "peak_mib", max)):
+            known = [one[key] for one in spent if one]
+            rows.append([stage, *(figure(one[key]) if one else "–" for one in spent), figure(whole(known))])
     collected = [run.metrics("collect", name)["env_steps"] for name in run.rounds]
     searched = [run.metrics("controller", name)["env_steps"] for name in run.rounds]
     for name, values in (("collecting", collected), ("choosing C", searched)):
         steps.append([name, *(f"{int(value):,}" for value in values), f"{int(sum(values)):,}"])
-    evaluated = json.loads((RESULTS / "evaluate" / "cost.json").read_text())
+    evaluated = run.cost("evaluate")
     text = (
         f"evaluate took {evaluated['seconds']:.0f} s and {evaluated['peak_mib']:,.0f} MiB. Seconds are a stage's own,"
         " without the start of Python, and after an interruption those since then; memory is the most that its process"

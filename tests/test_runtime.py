@@ -156,6 +156,8 @@ def test_what_is_wrong_is_the_last_thing_said(tmp_path, workers):
         assert run(folder, sys.executable, "-m", f"stages.{stage}").returncode == 0
     done = run(folder, sys.executable, "-m", "stages.collect", "r1", "r0")
     assert done.returncode == 1
-    said = r"error: env.id = 'frail:Frail-v0', seed \d+, step 5: step: it raised ValueError: the simulator broke \(frail.py, "
+    said = (
+        r"error: env.id = 'frail:Frail-v0', seed \d+, step 5: step: it raised ValueError: the simulator broke \(frail"
+    )
     assert re.match(said, done.stderr.splitlines()[-1])
     assert done.stderr.count("it broke again") <= workers * 8  # those before the failure

@@ -128,7 +128,7 @@ class Live:
     @cached_property
     def images(self) -> Path:
         """The folder of pictures that DVC shows."""
-        (self._results / "images").mkdir(parents=True)
+        (self._results / "images").mkdir(parents=True, exist_ok=True)
         return self._results / "images"
 
     @cached_property

@@ -66,6 +66,17 @@ def test_episodes_come_back_as_they_went(tmp_path: Path, env_id: str) -> None:
         export(folder, "counting/there-v0")
 
 
+def test_what_is_known_goes_along(tmp_path: Path) -> None:
+    config = EnvConfig(id="tests.environments:Lives-v0", max_steps=12, truth={"lives": "lives", "count": "count"})
+    folder = collected(tmp_path, config)
+    export(folder, "counting/lives-v0")
+    pairs = zip(EpisodeStore.open(folder).episodes(), recorded("counting/lives-v0", config), strict=True)
+    for before, after in pairs:
+        np.testing.assert_array_equal(before.truth, after.truth)
+    with pytest.raises(UserError, match="lives: no name for a data set; accepted: NAME-v0"):
+        export(folder, "lives")
+
+
 def raw_data(name: str, config: EnvConfig, episodes: int = 8) -> None:
     """A data set as others record it: raw observations, cut off after seven steps without an end."""
     env, buffers = gym.make(config.id), []
@@ -100,6 +111,11 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
         list(recorded("counting/raw-v0", EnvConfig(id="tests.environments:CountingState-v0", max_steps=12)))
     with pytest.raises(UserError, match=r"of several frames; accepted: \(64, 64, 3\) uint8"):
         list(recorded("counting/raw-v0", EnvConfig(id=pictures.id, max_steps=12, frame_skip=4)))
+    states = EnvConfig(id="tests.environments:CountingState-v0", max_steps=12)
+    raw_data("counting/states-v0", states)
+    with pytest.raises(UserError, match="of several frames"):
+        list(recorded("counting/states-v0", EnvConfig(id=states.id, max_steps=12, frame_skip=2)))
+    assert len(list(recorded("counting/states-v0", states))) == 8
     with pytest.raises(UserError, match="no/such-v0: Minari does not give it"):
         list(recorded("no/such-v0", pictures))
 
@@ -115,3 +131,6 @@ def test_a_run_begins_with_others_recordings(tmp_path: Path, monkeypatch: pytest
     assert len(episodes) == 40 and {one.policy for one in episodes} == {"minari"}
     done = run(folder, sys.executable, "-m", "worldmodels.minari", "import", "counting/there-v0", "taken")
     assert done.returncode == 0 and done.stdout == "taken: 40 episodes, 400 steps\n", done.stderr
+    done = run(folder, sys.executable, "-m", "worldmodels.minari", "import", "counting/there-v0", "data")
+    assert done.stderr == "error: data: is there already; an import makes a new folder\n"
+    assert len(list(Round("r1", folder).episodes.episodes())) == 40

@@ -73,6 +73,11 @@ def test_one_plays_in_the_dream_and_c_earns_its_return(tmp_path: Path) -> None:
             assert page.inner_text("#driver") == "C drives"
             page.locator("[data-key=left]").dispatch_event("pointerdown")
             assert page.evaluate("game.action()")[1] == -1.0
+            page.locator("[data-key=left]").dispatch_event("pointerup")
+            page.click("#again")  # it keeps the focus
+            page.keyboard.down("ArrowRight")
+            assert page.evaluate("game.action()")[1] == 1.0
+            page.keyboard.up("ArrowRight")
 
             driven = [page.evaluate(f"game.driven({seed}, 1000)") for seed in range(8)]
             idle = [

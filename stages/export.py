@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def export(folder: Path) -> None:
     scored, spec = scoring_env(env, config), scoring_spec(env, config, source.spec)
     protocol = f"{config.episodes} whole episodes of {scored.id}, seeds 0 to {config.episodes - 1}, which chose nothing"
     score = {"metrics": json.loads(METRICS.read_text(encoding="utf-8")), "protocol": protocol}
-    save_agent(folder, source, scored, spec, {"params": read_params(), "lineage": lineage(source), "score": score})
+    came_from = lineage(source, source.episodes.rounds)
+    save_agent(folder, source, scored, spec, {"params": read_params(), "lineage": came_from, "score": score})
 
 
 def check_fresh() -> None:
@@ -42,9 +44,11 @@ def check_fresh() -> None:
         raise UserError("evaluate is not up to date: nothing was exported; run `dvc repro` first")
 
 
-def lineage(source: Round) -> dict[str, Any]:
-    """SHA-256 digests of the data of all rounds, of the models, and of each stage's code."""
-    rounds = source.episodes.rounds
+def lineage(source: Round, rounds: Sequence[Path]) -> dict[str, Any]:
+    """SHA-256 digests of the data of these rounds' folders, of the models, and of each stage's code.
+
+    A round's digest covers all rounds before it.
+    """
     files = source.files
     return {
         "data": {path.name: manifest_digest(path) for path in rounds},

@@ -16,6 +16,7 @@ import numpy as np
 from stages.common.job import Job, run_stage
 from stages.export import lineage
 from worldmodels.common.params import read_params
+from worldmodels.environment.store import EpisodeStore
 from worldmodels.report import figures
 from worldmodels.report.page import Section, Shown, Table, write_page
 from worldmodels.round import Round
@@ -202,9 +203,9 @@ def models(run: Run, last: Round) -> Section:
 
 
 def _vision(run: Run, last: Round) -> Iterator[Shown]:
-    store, latents = last.episodes, last.latents
+    store, latents = EpisodeStore.open(last.files.episodes), last.latents  # earlier rounds may not have come along
     if store.spec.observation == "state":
-        caption = "Of every number of the state: its range, and one standard deviation around its mean"
+        caption = "Of every number of the last round's states: its range, and one standard deviation around its mean"
         yield run.draw("states", figures.state_ranges, store.state_statistics(), caption=caption)
         return
     mu = latents.episode(len(latents) - 1).mu
@@ -257,9 +258,11 @@ def again(params: Mapping[str, Any], last: Round) -> Section:
     commands = f"uv run dvc exp run{given} -S run.seed={run['seed']} -S run.rounds={run['rounds']}"
     text = (
         "The command gives this run if the parameters below are those of its environment and mode; else -S"
-        " section.name=value for each that differs. Digests are of the data, the models, and each stage's code."
+        " section.name=value for each that differs. Digests are of the last round's data, which covers all before, of"
+        " the models, and of each stage's code."
     )
-    digests = [[kind, name, value] for kind, known in lineage(last).items() for name, value in known.items()]
+    known = lineage(last, [last.files.episodes])
+    digests = [[kind, name, value] for kind, inside in known.items() for name, value in inside.items()]
     values = [
         [f"{section}.{name}", json.dumps(value)] for section, inside in params.items() for name, value in inside.items()
     ]

@@ -27,10 +27,9 @@ import psutil
 import yaml
 
 from stages.common.lock import stages_of
-from tests.test_pipeline import checkout, environ, run
+from tests.test_pipeline import TINY, checkout, environ, run
 
 PARAMS = ["env.id=CartPole-v1", "run.rounds=2", "runtime.workers=2", "mdnrnn.epochs=120", "controller.generations=60"]
-COMMANDS = (("dvc", "repro"), ("dvc", "exp", "run"))
 WAYS = ("KILL to dvc", "KILL to all", "TERM to dvc", "Ctrl-C")
 MOMENTS = ("any", "any", "any", "any", "dvc.lock is written")
 SHORTEST, LONGEST = 1.0, 14.0  # seconds before a kill: a stage takes three and more
@@ -86,13 +85,15 @@ def torture(kills: int, seed: int, root: Path) -> Tally:
     done = run(whole, "dvc", "repro")
     assert done.returncode == 0, done.stdout + done.stderr
     wanted, tally, rng = outputs(whole), Tally(), np.random.default_rng(seed)
-    commands, kinds = itertools.cycle(COMMANDS), zip(itertools.cycle(WAYS), itertools.cycle(MOMENTS), strict=False)
+    given = [part for override in (*TINY, *PARAMS) for part in ("-S", override)]  # else it would compose the defaults
+    commands = itertools.cycle((("dvc", "repro"), ("dvc", "exp", "run", *given)))
+    kinds = zip(itertools.cycle(WAYS), itertools.cycle(MOMENTS), strict=False)
     while tally.kills.total() < kills:
         command, folder = next(commands), checkout(Path(tempfile.mkdtemp(dir=root)), *PARAMS)
         while _killed(folder, command, next(kinds), rng.uniform(SHORTEST, LONGEST), kills, tally):
             pass
         if outputs(folder) != wanted:
-            tally.faults.append(f"{' '.join(command)}: other bytes than the undisturbed run's")
+            tally.faults.append(f"{' '.join(command[:3])}: other bytes than the undisturbed run's")
         else:
             tally.whole += 1
     return tally
@@ -115,10 +116,10 @@ def _killed(
         if process.poll() is not None:
             if process.returncode:
                 said.seek(0)
-                tally.faults.append(f"{' '.join(command)}: exit code {process.returncode}: {said.read()[-2000:]}")
+                tally.faults.append(f"{' '.join(command[:3])}: exit code {process.returncode}: {said.read()[-2000:]}")
             return False
         if last:
-            tally.faults.append(f"{' '.join(command)}: hung")
+            tally.faults.append(f"{' '.join(command[:3])}: hung")
         workers = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
         _kill(process, way)
         with suppress(OSError):

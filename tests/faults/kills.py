@@ -81,6 +81,7 @@ def outputs(folder: Path) -> dict[str, str]:
 
 def torture(kills: int, seed: int, root: Path) -> Tally:
     """Kill ``kills`` times at least; the last run is allowed to end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it runs in the background ignore it
     whole = checkout(root / "whole", *PARAMS)
     done = run(whole, "dvc", "repro")
     assert done.returncode == 0, done.stdout + done.stderr

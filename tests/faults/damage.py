@@ -30,8 +30,8 @@ READERS = {  # what reads a kind of file, by the file's pattern
 NAMED = {"params.yaml": ("env.id = ",)}  # a parameter is named by its key
 
 
-AS_GOOD = [("params.yaml", f"a bit {where}") for where in ("early", "in the middle", "late")]
-"""Another digit in a person's file is another experiment, which nobody can tell from a damage."""
+AS_GOOD = [("params.yaml", "a bit in the middle")]
+"""It makes another number there: another experiment, which nobody can tell from a damage."""
 
 
 class Bomb:

@@ -1,6 +1,6 @@
 """Workers that die or hang, two runs at once, a clock that jumps: told in one line, or survived with the same bytes.
 
-uv run python -m tests.faults.processes
+    uv run python -m tests.faults.processes
 """
 
 import subprocess

@@ -1,6 +1,8 @@
 """Workers that die or hang, two runs at once, a clock that jumps: told in one line, or survived with the same bytes.
 
     uv run python -m tests.faults.processes
+
+The stages of a tiny pipeline are run alone, and `dvc repro` twice at once.
 """
 
 import subprocess

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from axe_core_python.sync_playwright import Axe
+from filelock import FileLock
 from omegaconf import OmegaConf
 
 from stages.code import STAGES as CODE_OF
@@ -184,7 +185,7 @@ def check_results(folder: Path) -> None:
     assert sum(float(row["return"]) for row in rows) / 3 == pytest.approx(metrics["return_mean"])
     for video in ("agent-0.mp4", "dream.mp4"):
         assert (folder / "results" / "evaluate" / "videos" / video).stat().st_size > 1000
-    assert not list((folder / ".scratch").glob("*"))
+    assert not [path for path in (folder / ".scratch").iterdir() if path.is_dir()]
     assert list((folder / "runs").rglob("events.out.tfevents.*"))
 
 
@@ -314,6 +315,16 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.slow
+def test_one_process_at_a_time_is_at_work_on_a_stage_of_a_round(tmp_path: Path) -> None:
+    folder = checkout(tmp_path)
+    with FileLock(folder / ".scratch" / "init.lock"):
+        done = run(folder, sys.executable, "-m", "stages.init")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: init: another process is at work on it")
+    assert not (folder / "data").exists()
+    assert run(folder, sys.executable, "-m", "stages.init").returncode == 0
+
+
 def test_states_are_played_and_encoded_without_torch(tmp_path: Path) -> None:
     folder = checkout(tmp_path, "env.id=CartPole-v1", "runtime.backend=threading")
     for command in ("stages.code", "stages.init", "stages.collect r1 r0", "stages.vae r1 r0", "stages.encode r1 r0"):

@@ -6,9 +6,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from worldmodels.common.checkpoint import Scratch, digest, file_digest
 from worldmodels.common.errors import one_line_errors
@@ -16,6 +19,8 @@ from worldmodels.common.orphans import ancestor, end_with
 from worldmodels.common.params import Count, Natural, UserError, load_section, read_params, settings
 from worldmodels.common.runtime import RuntimeConfig
 from worldmodels.files import RoundFiles
+
+_ENDS_WITHIN = 5.0  # seconds that a stage has to end in after its DVC was killed; the next command may be given already
 
 
 @settings
@@ -97,14 +102,30 @@ def run_stage(stage: str, main: Callable[[Job], None]) -> None:
     with one_line_errors():
         run = load_section("run", RunConfig)
         runtime = load_section("runtime", RuntimeConfig)
-        main(
-            Job(
-                stage=stage,
-                name=f"{stage}-{arguments.round}" if arguments.round else stage,
-                round=RoundFiles(arguments.round or "r0"),
-                previous=RoundFiles(arguments.previous or "r0"),
-                results=Path("results") / stage / arguments.round,
-                run=run,
-                runtime=runtime,
-            )
+        job = Job(
+            stage=stage,
+            name=f"{stage}-{arguments.round}" if arguments.round else stage,
+            round=RoundFiles(arguments.round or "r0"),
+            previous=RoundFiles(arguments.previous or "r0"),
+            results=Path("results") / stage / arguments.round,
+            run=run,
+            runtime=runtime,
         )
+        with _alone(job.name):
+            main(job)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Keep others from the same job in this folder: each would remove what the other has made."""
+    path = Path(".scratch") / f"{name}.lock"  # it stays; the system frees it, however its holder ends
+    path.parent.mkdir(exist_ok=True)
+    lock = FileLock(path, timeout=_ENDS_WITHIN)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{name}: another process is at work on it in this folder; wait until it has ended") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,9 +1,10 @@
-"""Planning with M instead of C: at each real step many action sequences are dreamt, and the best one's first is taken.
+"""Planning with M instead of C: every few real steps many action sequences are dreamt, and the best one's first taken.
 
     uv run python examples/plan_in_the_dream.py agents/lunarlander --episodes 3
 
 The cross-entropy method (Rubinstein 1999; PlaNet, Hafner et al. 2019) over sequences of actions, each dreamt by every
-member of M; the distribution found goes on from step to step. It is scored in reality, beside the agent's own C.
+member of M; the distribution found goes on from plan to plan. An action is held for some steps, so that a plan reaches
+further. It is scored in reality, beside the agent's own C.
 """
 
 import argparse
@@ -69,44 +70,54 @@ class Planner:
     """The cross-entropy method in the dream.
 
     Args:
-        horizon: H. sequences: P. iterations: of the method at each real step.
+        horizon: H, actions of a plan. hold: steps of each. sequences: P. iterations: of the method for each plan.
     """
 
-    def __init__(self, agent: TrainedAgent, folder: Path, horizon: int, sequences: int, iterations: int) -> None:
+    def __init__(
+        self, agent: TrainedAgent, folder: Path, horizon: int, hold: int, sequences: int, iterations: int
+    ) -> None:
         self._spec, self._vision = agent.spec, agent.policy.vision
         self._dream = Dream(load_agent_memory(folder), None, dream_config(agent))
-        self._horizon, self._sequences, self._iterations = horizon, sequences, iterations
+        self._horizon, self._hold, self._sequences, self._iterations = horizon, hold, sequences, iterations
         self.reset(0)
 
     def reset(self, seed: int) -> None:
         """Begin an episode."""
         self._plan, self._rnn = Plan.blank(self._spec, self._horizon), self._dream.memory.initial_state(1)
+        self._steps, self._taken = 0, torch.zeros(self._spec.action_dim)
         self._generator = torch.Generator().manual_seed(seed)
 
     @torch.inference_mode()
     def act(self, obs: NDArray) -> NDArray:
         """The action for an observation, in the environment's form."""
         z = torch.from_numpy(self._vision.encode(obs[None])[0])  # (1, Z)
-        start = DreamStart(z, self._rnn)
+        if self._steps % self._hold == 0:
+            self._taken = self._search(DreamStart(z, self._rnn))
+        self._steps += 1
+        shape = (self._dream.ensemble_size, 1, -1)
+        self._rnn = self._dream.memory.step(z.expand(shape), self._taken.expand(shape), self._rnn).state
+        return self._spec.decode_action(self._taken.numpy())
+
+    def _search(self, start: DreamStart) -> Tensor:
+        """The first action (A,) of the best plan, which the next search begins after."""
         for _ in range(self._iterations):
             actions = self._plan.draw(self._sequences, self._generator)
             order = self._returns(start, actions).argsort(descending=True)
             self._plan.fit(actions[order[: max(2, self._sequences // 10)]])
         best = self._plan.mean[0]
-        encoded = torch.eye(len(best))[best.argmax()] if self._spec.action == "discrete" else best
-        members = self._dream.ensemble_size
-        self._rnn = self._dream.memory.step(z.expand(members, 1, -1), encoded.expand(members, 1, -1), self._rnn).state
         self._plan.shift()
-        return self._spec.decode_action(encoded.numpy())
+        return torch.eye(len(best))[best.argmax()] if self._spec.action == "discrete" else best
 
     def _returns(self, start: DreamStart, actions: Tensor) -> Tensor:
         """(P,) returns of sequences (P, H, A), each the mean over the members of M."""
         count, members = len(actions), self._dream.ensemble_size
         state = self._dream.reset(start, torch.zeros(members, count, dtype=torch.int64))
         alive, total = torch.ones(members, count), torch.zeros(members, count)
-        for t in range(self._horizon):
+        for t in range(self._horizon * self._hold):
             noise = Noise.draw((members, count), self._dream.z_dim, self._generator)
-            state, reward, terminated, _ = self._dream.step(state, actions[:, t].expand(members, -1, -1), noise)
+            state, reward, terminated, _ = self._dream.step(
+                state, actions[:, t // self._hold].expand(members, -1, -1), noise
+            )
             total += alive * reward
             alive *= ~terminated
         return total.mean(0)
@@ -132,13 +143,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("agent", type=Path)
     parser.add_argument("--episodes", type=int, default=5)
-    parser.add_argument("--horizon", type=int, default=20, help="steps of a plan")
+    parser.add_argument("--horizon", type=int, default=20, help="actions of a plan")
+    parser.add_argument("--hold", type=int, default=4, help="steps of each action")
     parser.add_argument("--sequences", type=int, default=64)
     parser.add_argument("--iterations", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(1)  # for so few rows more threads are slower
     agent = load_agent(given.agent)
-    planner = Planner(agent, given.agent, given.horizon, given.sequences, given.iterations)
+    planner = Planner(agent, given.agent, given.horizon, given.hold, given.sequences, given.iterations)
     for name, player in {"planner": planner, "C": agent}.items():
         returns = scored(agent, player, given.episodes)
         error = returns.std(ddof=1) / len(returns) ** 0.5 if len(returns) > 1 else float("nan")

@@ -1,6 +1,7 @@
 """Stage report: one page of the whole run, results/report/index.html, in a file that loads nothing.
 
-It depends on the last round's reports, which change with any earlier round; of the earlier ones it shows what is there.
+Beside it lie the tables of the curves in which `dvc plots show` gives each round a colour. The stage depends on the
+last round's reports, which change with any earlier round; of the earlier ones it shows what is there.
 """
 
 import csv
@@ -15,13 +16,19 @@ import numpy as np
 
 from stages.common.job import Job, run_stage
 from stages.export import lineage
+from worldmodels.common.checkpoint import write_bytes
 from worldmodels.common.params import read_params
 from worldmodels.environment.store import EpisodeStore
 from worldmodels.report import figures
 from worldmodels.report.page import Section, Shown, Table, write_page
 from worldmodels.round import Round
 
-SHOWN_ROUNDS = 6  # curves in one figure
+SHOWN_ROUNDS = 6  # curves in one figure of the page
+CURVES = {  # of which a table is written: stage, metric
+    "memory_loss": ("mdnrnn", "validation/loss"),
+    "search": ("controller", "fitness_mean"),
+    "validation": ("controller", "validation_mean"),
+}
 TRAVERSED, OFFSETS = 6, (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # dimensions of z; standard deviations
 STAGES = ("collect", "vae", "encode", "mdnrnn", "controller")
 RESULTS = Path("results")
@@ -52,15 +59,19 @@ class Run:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def curve(self, stage: str, metric: str) -> dict[str, tuple[list[float], list[float]]]:
-        """A metric's steps and values by round, of some rounds if there are many; those without it are left out."""
-        spread = np.linspace(0, len(self.rounds) - 1, min(SHOWN_ROUNDS, len(self.rounds))).round().astype(int)
+        """A metric's steps and values by round; rounds without it are left out."""
         found = {}
-        for name in (self.rounds[i] for i in spread):
+        for name in self.rounds:
             path = RESULTS / stage / name / "plots" / "metrics" / f"{metric}.tsv"
             if path.exists():
                 columns = read_table(path)
                 found[name] = numbers(columns["step"]), numbers(columns[path.stem])
         return found
+
+    def some(self, curve: Mapping[str, Any]) -> dict[str, Any]:
+        """A curve in as many rounds as a figure can show, the first and the last among them."""
+        spread = np.linspace(0, len(self.rounds) - 1, min(SHOWN_ROUNDS, len(self.rounds))).round().astype(int)
+        return {name: curve[name] for name in (self.rounds[i] for i in spread) if name in curve}
 
     def draw(self, name: str, figure: Callable[..., None], *given: Any, caption: str, **named: Any) -> Shown:
         """One figure, drawn for the page."""
@@ -132,7 +143,7 @@ def returns(run: Run) -> Section:
             whole=True,
         )
     ]
-    if fitness := run.curve("controller", "fitness_mean"):
+    if fitness := run.some(run.curve("controller", "fitness_mean")):
         caption = "Mean fitness of each generation, in the dream or where else the search was"
         labels = {"title": "C, return in the search", "xlabel": "generation", "ylabel": "mean return"}
         shown += [run.draw("fitness", figures.curves, fitness, caption=caption, **labels)]
@@ -182,7 +193,7 @@ def models(run: Run, last: Round) -> Section:
     """What V sees and M learned."""
     shown = list(_vision(run, last))
     for stage, model in (("vae", "V"), ("mdnrnn", "M")):
-        if loss := run.curve(stage, "validation/loss"):
+        if loss := run.some(run.curve(stage, "validation/loss")):
             labels = {"title": f"{model}, loss on held-out episodes", "xlabel": "update", "ylabel": "loss"}
             caption = f"{model}'s loss on episodes it was not trained on, by round"
             shown += [run.draw(f"{stage}-loss", figures.curves, loss, caption=caption, **labels)]
@@ -273,6 +284,16 @@ def again(params: Mapping[str, Any], last: Round) -> Section:
     return Section("again", "Get it again", text, tables=tables, commands=commands)
 
 
+def write_curves(run: Run, folder: Path) -> None:
+    """A table of each of ``CURVES``: a row for each point, with its round."""
+    for name, (stage, metric) in CURVES.items():
+        lines = ["round,step,value\n"]
+        for label, (steps, values) in run.curve(stage, metric).items():
+            number = run.rounds.index(label) + 1
+            lines += [f"{number},{step:.0f},{value!r}\n" for step, value in zip(steps, values, strict=True)]
+        write_bytes(folder / f"{name}.csv", "".join(lines).encode())
+
+
 def figure(value: float) -> str:
     """A number as a reader wants it."""
     if value != value:
@@ -299,6 +320,7 @@ def main(job: Job) -> None:
             f" {score['env_steps']:,} real steps"
         )
         title = f"{params['env']['id'].rpartition(':')[2]}: {job.run.mode}, seed {job.run.seed}"
+        write_curves(run, path.parent / "curves")
         write_page(path, title, f"{score['return_mean']:.1f}", beside, sections)
     print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); a browser opens it")
 

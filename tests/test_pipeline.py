@@ -200,7 +200,12 @@ def check_the_gates(folder: Path, rounds: int) -> None:
         assert float(row["nll"]) == pytest.approx(own["validation"]["nll"], abs=1e-4)
     done = run(folder, "dvc", "plots", "show", "-o", "drawn")
     assert done.returncode == 0, done.stderr
-    assert "M, rewards by round" in (folder / "drawn" / "index.html").read_text()
+    assert "failed to load" not in done.stdout + done.stderr
+    drawn = (folder / "drawn" / "index.html").read_text()
+    for title in ("M, rewards by round", "M, loss on held-out episodes", "C, return in the search"):
+        assert title in drawn
+    for k in range(rounds):
+        assert f'"round": "{k + 1}"' in drawn
 
 
 def check_the_page(path: Path) -> None:

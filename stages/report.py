@@ -153,9 +153,14 @@ def returns(run: Run) -> Section:
     return Section("returns", "Score", shown=shown, tables=[Table("In numbers", ["metric", "value"], rows)])
 
 
-def dream(run: Run) -> Section:
-    """Whether the dream tells good controllers from bad, and how far M sees."""
+def dream(run: Run, horizon: int) -> Section:
+    """Whether the dream tells good controllers from bad, and how far M sees.
+
+    Args:
+        horizon: steps after which a dream is truncated.
+    """
     check = read_table(RESULTS / "evaluate" / "plots" / "dream_check.csv")
+    caption = f"Each point is a controller: what it earns in whole episodes, and in dreams of at most {horizon:,} steps"
     shown = [
         run.draw(
             "dream",
@@ -164,7 +169,7 @@ def dream(run: Run) -> Section:
             numbers(check["real_return"]),
             run.score["dream_rank_correlation"],
             check["controller"],
-            caption="Each point is a controller: what it earns in the dream and in reality",
+            caption=caption,
             title="Dream against reality",
         )
     ]
@@ -309,14 +314,15 @@ def main(job: Job) -> None:
     path = RESULTS / "report" / "index.html"
     with tempfile.TemporaryDirectory() as drawn:
         run = Run(list(params["rounds"]), score, Path(drawn))
-        sections = [films(), returns(run), dream(run), models(run, last), cost(run), again(params, last)]
+        horizon = params["dream"]["horizon"]
+        sections = [films(), returns(run), dream(run, horizon), models(run, last), cost(run), again(params, last)]
         scored = params["evaluate"]["env_id"].rpartition(":")[2]
         elsewhere = f" of {scored}" if scored else ""
         low, high = score["return_ci95_low"], score["return_ci95_high"]
         beside = (
             f"mean return of {score['episodes']} held-out episodes{elsewhere} (95 % interval {low:.1f} to {high:.1f});"
-            f" random policy {score['random_return_mean']:.1f}; its dreams, of at most {params['dream']['horizon']:,}"
-            f" steps, earn {score['dream_return_mean']:.1f};"
+            f" random policy {score['random_return_mean']:.1f}; its dreams, of at most {horizon:,} steps,"
+            f" earn {score['dream_return_mean']:.1f};"
             f" {score['env_steps']:,} real steps"
         )
         title = f"{params['env']['id'].rpartition(':')[2]}: {job.run.mode}, seed {job.run.seed}"

@@ -25,8 +25,6 @@ from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.env import DreamEnv
 from worldmodels.dream.simulator import Dream
 from worldmodels.dream.starts import RecordedStart, Starts
-from worldmodels.environment.config import EnvConfig
-from worldmodels.environment.make import make_env
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.member import FollowedEpisodes
@@ -39,10 +37,10 @@ _SLOT = np.zeros(1, np.int64)
 
 
 class RealStarts:
-    """Starts that are first observations of the real environment, which is reset for each of them."""
+    """Starts that are first observations of a real environment, which is reset for each of them."""
 
-    def __init__(self, config: EnvConfig, vision: Vision) -> None:
-        self._env, self._vision = make_env(config), vision
+    def __init__(self, env: gym.Env, vision: Vision) -> None:
+        self._env, self._vision = env, vision
 
     def draw(self, count: int, generator: torch.Generator) -> RecordedStart:
         """``count`` starts; the generator draws the environment's seeds and the noise of z."""
@@ -50,10 +48,6 @@ class RealStarts:
         first = np.stack([self._env.reset(seed=seed)[0] for seed in seeds])
         mu, logvar = (torch.from_numpy(array) for array in self._vision.encode(first))
         return RecordedStart.at(sample_z(mu, logvar, torch.randn(mu.shape, generator=generator)))
-
-    def close(self) -> None:
-        """Close the environment."""
-        self._env.close()
 
 
 def dream_config(agent: TrainedAgent) -> DreamConfig:
@@ -98,12 +92,13 @@ class DreamOf(DreamEnv):
         if (agent is None) == (round is None):
             raise ParamError(f"{ID}: give either agent=FOLDER or round=NAME")
         _check_features(features)
-        self._real: RealStarts | None = None
+        self._real: gym.Env | None = None
         if agent is not None:
             loaded, memory = load_agent(agent), load_agent_memory(agent)
             spec, vision = loaded.spec, loaded.policy.vision
             config = _changed(dream_config(loaded), settings)
-            self._real = starts = RealStarts(loaded.env, vision)
+            self._real = loaded.make_env()
+            starts = RealStarts(self._real, vision)
         else:
             last = Round(str(round), Path(root))
             spec, vision, memory = last.spec, last.vae, last.mdnrnn

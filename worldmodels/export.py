@@ -205,8 +205,7 @@ def export_page(folder: Path, agents: Sequence[Path]) -> None:
         with closing(agent.make_env()) as env:
             meanings = getattr(env.unwrapped, "get_action_meanings", list)()
             fps = playing_speed(env, agent.env.frame_skip)
-        with closing(RealStarts(agent.env, agent.policy.vision)) as real:
-            starts = real.draw(STARTS, torch_rng(0, "page")).z[:, -1].tolist()
+            starts = RealStarts(env, agent.policy.vision).draw(STARTS, torch_rng(0, "page")).z[:, -1].tolist()
         steer = controls(agent.spec, meanings)
         pressed = [
             frozenset(key for bit, key in enumerate(KEYS) if index >> bit & 1) for index in range(2 ** len(KEYS))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Job:
         name: stage and round; used in messages and in the names of random streams.
         round, previous: files of this round and of the previous one; of r0 for a stage without rounds.
         results: folder of the stage's metrics and plots.
+        begun: when the stage began, by ``time.monotonic``.
     """
 
     stage: str
@@ -60,6 +62,7 @@ class Job:
     results: Path
     run: RunConfig
     runtime: RuntimeConfig
+    begun: float
 
     @property
     def root(self) -> Path:
@@ -94,7 +97,7 @@ def run_stage(stage: str, main: Callable[[Job], None]) -> None:
     parser = argparse.ArgumentParser(prog=f"stages.{stage}", description=main.__doc__)
     parser.add_argument("round", nargs="?", default="")
     parser.add_argument("previous", nargs="?", default="")
-    arguments = parser.parse_args()
+    arguments, begun = parser.parse_args(), time.monotonic()
     if (pid := ancestor("dvc")) is not None:
         end_with(pid)
     gc.freeze()  # imported objects live until exit; exclude them from collection
@@ -110,6 +113,7 @@ def run_stage(stage: str, main: Callable[[Job], None]) -> None:
             results=Path("results") / stage / arguments.round,
             run=run,
             runtime=runtime,
+            begun=begun,
         )
         with _alone(job.name):
             main(job)

@@ -164,12 +164,12 @@ def peak_memory() -> float:
 @contextmanager
 def live(job: Job) -> Iterator[Live]:
     """The ``Live`` of a job; metrics.json is written when the block ends."""
-    report, begun = Live(job.results, job.root / "runs" / job.label / job.name), time.monotonic()
+    report = Live(job.results, job.root / "runs" / job.label / job.name)
     report.start()
     try:
         yield report
         report.write_summary()
         report.show_pictures()
-        report.end(job.name, time.monotonic() - begun)
+        report.end(job.name, time.monotonic() - job.begun)
     finally:
         report.close()

@@ -103,7 +103,7 @@ def dream_against_real(
     fig, ax = _figure(path)
     both = np.concatenate([dream, real])
     ends = [both.min(), both.max()]
-    ax.plot(ends, ends, color=_FAINT, linewidth=1.5, linestyle=(0, (4, 3)), label="the dream is right")
+    ax.plot(ends, ends, color=_FAINT, linewidth=1.5, linestyle=(0, (4, 3)), label="the same in both")
     for i, kind in enumerate(dict.fromkeys(names)):
         here, colour, mark = names == kind, _COLOURS[i % len(_COLOURS)], _MARKS[i % len(_MARKS)]
         ax.scatter(real[here], dream[here], s=55, c=colour, marker=mark, edgecolors="white", label=str(kind), zorder=3)

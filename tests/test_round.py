@@ -5,7 +5,8 @@ import pytest
 from tests.control.agents import STATE
 from tests.memory.worlds import counting
 from worldmodels.environment.contract import spec_of
-from worldmodels.environment.manifest import DataError, write_manifest
+from worldmodels.environment.manifest import write_manifest
+from worldmodels.environment.shard import DataError
 from worldmodels.round import Round
 from worldmodels.vision.latents import LatentWriter
 

@@ -1,6 +1,5 @@
 """Trained agents, one folder each: ``agent.json`` and ``weights.safetensors``, which suffice to run the agent."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -174,13 +173,14 @@ def _unpacked(folder: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
 
 def _read_about(path: Path) -> dict[str, Any]:
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = checkpoint.read_json(path)
     except FileNotFoundError:
         raise AgentError(f"{path}: no such agent; `python -m stages.export {path.parent}` makes one") from None
     except ValueError as error:
         raise AgentError(f"{path}: damaged ({error}); export the agent again") from None
-    if about.get("format") != FORMAT:
-        raise AgentError(f"{path}: format {about.get('format')}, expected {FORMAT}; export the agent again")
+    found = about.get("format") if isinstance(about, dict) else None
+    if found != FORMAT:
+        raise AgentError(f"{path}: format {found}, expected {FORMAT}; export the agent again")
     return about
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.environment.episodes import make_round, pixel_episode, state_episode
-from worldmodels.environment.manifest import DataError, read_manifest
-from worldmodels.environment.shard import read_field, read_shard, write_shard
+from worldmodels.environment.manifest import read_manifest
+from worldmodels.environment.shard import DataError, read_field, read_shard, write_shard
 from worldmodels.environment.statistics import merge_statistics, state_statistics
 from worldmodels.environment.store import EpisodeStore
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from worldmodels.common.errors import writing
 from worldmodels.common.params import UserError
 
+_LARGEST_JSON = 2**26  # bytes; a shard's entry in a manifest has 200
 _HEAD = "head"  # a single key: the format does not keep the order of several
 
 
@@ -67,10 +68,25 @@ def read_manifest(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         ValueError: it is not what was written.
     """
-    value = json.loads(path.read_bytes())
+    value = read_json(path)
     if not isinstance(value, dict) or value.pop("digest", None) != content_digest(value):
         raise ValueError("not what was written")
     return value
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is not JSON, or too large or too deep for any that is written here.
+    """
+    if path.stat().st_size > _LARGEST_JSON:
+        raise ValueError(f"more than {_LARGEST_JSON >> 20} MiB")
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError:
+        raise ValueError("too many levels") from None
 
 
 def content_digest(value: Mapping[str, Any]) -> str:

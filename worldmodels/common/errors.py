@@ -12,6 +12,7 @@ from pathlib import Path
 
 from worldmodels.common.params import UserError
 
+_MEMORY_FAULTS = ("can't allocate memory", "out of memory")  # torch's words, on a CPU and on a GPU
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -32,7 +33,7 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         _end("interrupted; the same command goes on from the last checkpoint", 130)
     except Exception as error:
-        fault = _disk_fault(error)
+        fault = _disk_fault(error) or _memory_fault(error)
         _end(f"error: {fault}" if fault else traceback.format_exc().rstrip(), 1)
 
 
@@ -58,6 +59,13 @@ def _disk_fault(error: BaseException) -> str | None:
     return None
 
 
+def _memory_fault(error: BaseException) -> str | None:
+    """What a want of memory made of any library; None if the error is another one."""
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY_FAULTS):
+        return f"not enough memory: {one_line(error)}; with more of it, or smaller sizes, the same command goes on"
+    return None
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """A disk that takes no more does not say whose write failed: the error gets the name of the file or folder."""
@@ -69,7 +77,7 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """An exception's type and text, at most 300 characters on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 

@@ -9,16 +9,11 @@ from numpy.typing import NDArray
 
 from worldmodels.common import checkpoint
 from worldmodels.common.checkpoint import file_digest
-from worldmodels.common.params import UserError
-from worldmodels.environment.shard import read_field
+from worldmodels.environment.shard import DataError, read_field
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.environment.statistics import merge_statistics, state_statistics
 
 MANIFEST = "manifest.json"
-
-
-class DataError(UserError):
-    """Episodes on disk that are missing, damaged, or do not belong together."""
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

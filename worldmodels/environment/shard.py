@@ -2,20 +2,28 @@
 
 from collections.abc import Iterable, Iterator
 from io import BytesIO
+from math import prod
 from pathlib import Path
 
 import h5py
 import hdf5plugin
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from worldmodels.common.checkpoint import write_bytes
+from worldmodels.common.params import UserError
 from worldmodels.records import Episode
 
 FRAMES_PER_CHUNK = 32  # one compressed block: adjacent frames share most of their pixels; a block is read as a whole
 _ROWS_PER_CHUNK = 4096
 _STEP_FIELDS = ("action", "reward", "terminated", "truncated")
 _NAME = h5py.string_dtype("utf-8", 64)
+_SMALL = 2**26  # bytes that are read without a question
+
+
+class DataError(UserError):
+    """Episodes on disk that are missing, damaged, or do not belong together."""
 
 
 def write_shard(path: Path, episodes: Iterable[Episode]) -> None:
@@ -32,7 +40,11 @@ def write_shard(path: Path, episodes: Iterable[Episode]) -> None:
 
 
 def read_shard(path: Path, indices: Iterable[int] | None = None) -> Iterator[Episode]:
-    """The episodes of a shard, or those at ``indices``, one in memory at a time."""
+    """The episodes of a shard, or those at ``indices``, one in memory at a time.
+
+    Raises:
+        DataError: an array is larger than free memory; compressed, any size fits a file of a few bytes.
+    """
     with h5py.File(path) as file:
         lengths = _array(file, "length")
         steps = np.concatenate([[0], lengths.cumsum()])  # first step of each episode, and the end
@@ -49,7 +61,11 @@ def read_shard(path: Path, indices: Iterable[int] | None = None) -> Iterator[Epi
 
 
 def read_field(path: Path, name: str) -> NDArray:
-    """One whole field of a shard: ``length``, ``seed``, ``policy``, ``reward``, …"""
+    """One whole field of a shard: ``length``, ``seed``, ``policy``, ``reward``, …
+
+    Raises:
+        DataError: as ``read_shard``.
+    """
     with h5py.File(path) as file:
         return _array(file, name)
 
@@ -58,6 +74,7 @@ def open_frames(path: Path) -> h5py.Dataset:
     """The observations of a shard, to be read in chunks; the file stays open as long as the dataset is referenced."""
     frames = h5py.File(path)["obs"]
     assert isinstance(frames, h5py.Dataset)
+    _check_room(frames, 0)
     return frames
 
 
@@ -98,4 +115,14 @@ def _append(file: h5py.File, name: str, rows: NDArray) -> None:
 def _array(file: h5py.File, name: str, rows: int | slice = slice(None)) -> NDArray:
     dataset = file[name]
     assert isinstance(dataset, h5py.Dataset)
+    _check_room(dataset, len(range(*rows.indices(len(dataset)))) if isinstance(rows, slice) else 1)
     return np.asarray(dataset[rows])
+
+
+def _check_room(dataset: h5py.Dataset, rows: int) -> None:
+    """Raise a DataError if that many rows, or a chunk, which is read as a whole, do not fit the memory."""
+    values = max(rows * prod(dataset.shape[1:]), prod(dataset.chunks or ()))
+    size = values * dataset.dtype.itemsize
+    if size > _SMALL and size > (free := psutil.virtual_memory().available):
+        name = f"{dataset.file.filename}: {str(dataset.name).lstrip('/')}"
+        raise DataError(f"{name} would take {size / 2**30:,.1f} GiB of memory, of which {free / 2**30:,.1f} are free")

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.common.checkpoint import file_digest
-from worldmodels.environment.manifest import DataError, manifest_digest, read_manifest
-from worldmodels.environment.shard import read_field, read_shard
+from worldmodels.environment.manifest import manifest_digest, read_manifest
+from worldmodels.environment.shard import DataError, read_field, read_shard
 from worldmodels.environment.spec import EnvSpec
 from worldmodels.environment.statistics import merge_statistics
 from worldmodels.records import Episode

@@ -239,4 +239,7 @@ def _open_column(folder: Path, name: str, digests: Mapping[str, str]) -> NDArray
         raise LatentError(f"{path}: missing; `dvc repro` or `dvc pull` brings it")
     if file_digest(path) != digests.get(path.name):
         raise LatentError(f"{path}: damaged, not the bytes its manifest tells of; delete the folder and rerun")
-    return np.load(path, mmap_mode="r")
+    try:
+        return np.load(path, mmap_mode="r")
+    except (ValueError, OverflowError) as error:  # a size that the file has not, or objects, which are pickles
+        raise LatentError(f"{path}: no column of numbers ({error}); delete the folder and rerun") from None

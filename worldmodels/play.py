@@ -177,7 +177,10 @@ class Session:
         real, dream = (annotate(side.frame(), side.steps, side.total) for side in self.sides)
         if self.view == "both":
             driver = "you drive" if self.human else "C drives"
-            return side_by_side(real, dream, (f"reality: {driver}", f"dream at {self.dreamt.temperature:.1f}"))
+            doing = ["over, R begins again" if side.over else driver for side in self.sides]
+            return side_by_side(
+                real, dream, (f"reality: {doing[0]}", f"dream at {self.dreamt.temperature:.1f}: {doing[1]}")
+            )
         return real if self.view == "reality" else dream
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Rollouts: several environments of one process step together, so that a network acts on a batch."""
 
+import gc
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -162,6 +163,8 @@ def _play(
     finally:
         for env in envs:  # all at the end: pygame's close() also closes the display of the other environments
             env.close()
+        envs.clear()
+        gc.collect()  # Box2D's worlds are cycles: by itself Python would let hundreds of MiB of them lie
 
 
 def _step(env: gym.Env, action: NDArray, limit: _Limit, listener: _Listener, obs: list[NDArray], slot: int) -> bool:

@@ -60,7 +60,7 @@ class Plan:
         self.std = elite.std(0).clamp(min=0.05)
 
     def shift(self) -> None:
-        """A step is over: the rest is where the next search begins, a little blurred."""
+        """An action is over: the rest is where the next search begins, a little blurred."""
         blank = Plan.blank(self.spec, 1)
         self.mean = 0.8 * torch.cat([self.mean[1:], blank.mean]) + 0.2 * Plan.blank(self.spec, len(self.mean)).mean
         self.std = torch.ones_like(self.std)

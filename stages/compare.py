@@ -120,9 +120,10 @@ def read_experiments(names: Sequence[str]) -> list[Experiment]:
         try:
             files = DVCFileSystem(".", rev=None if name == "workspace" else name)
             found.append(_read(name, files))
-        except (RevError, FileNotFoundError) as error:
+        except (RevError, FileNotFoundError, ValueError) as error:
             if names:
-                reason = "it has no score" if isinstance(error, FileNotFoundError) else "there is none"
+                reasons = {FileNotFoundError: "it has no score", RevError: "there is none"}
+                reason = reasons.get(type(error), "its results are damaged")
                 raise UserError(f"{name}: {reason}; `dvc exp list -A` has the names of all experiments") from None
     return found
 

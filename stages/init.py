@@ -1,6 +1,7 @@
 """Stage init: check every parameter before any work starts, and create round r0."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from stages.common.job import Job, RunConfig, run_stage
 from worldmodels.common.checkpoint import Scratch, write_json
@@ -129,7 +130,7 @@ def main(job: Job) -> None:
         print(f"init: {note}")
     if collecting.minari:
         next(recorded(collecting.minari, env), None)  # what does not fit is told now
-    scratch = Scratch(job.root / ".scratch", "init", "")
+    scratch = Scratch(Path(".scratch"), "init", "")  # not the one that experiments in other folders share
     collect(env, collecting, [], [], runtime=job.runtime, folder=job.round.episodes, previous=None, scratch=scratch)
     scratch.clear()
     for path in (job.round.vae, job.round.mdnrnn, job.round.controller):

@@ -68,7 +68,7 @@ class Run:
                 found[name] = numbers(columns["step"]), numbers(columns[path.stem])
         return found
 
-    def some(self, curve: Mapping[str, Any]) -> dict[str, Any]:
+    def thinned(self, curve: Mapping[str, Any]) -> dict[str, Any]:
         """A curve in as many rounds as a figure can show, the first and the last among them."""
         spread = np.linspace(0, len(self.rounds) - 1, min(SHOWN_ROUNDS, len(self.rounds))).round().astype(int)
         return {name: curve[name] for name in (self.rounds[i] for i in spread) if name in curve}
@@ -143,7 +143,7 @@ def returns(run: Run) -> Section:
             whole=True,
         )
     ]
-    if fitness := run.some(run.curve("controller", "fitness_mean")):
+    if fitness := run.thinned(run.curve("controller", "fitness_mean")):
         caption = "Mean fitness of each generation, in the dream or where else the search was"
         labels = {"title": "C, return in the search", "xlabel": "generation", "ylabel": "mean return"}
         shown += [run.draw("fitness", figures.curves, fitness, caption=caption, **labels)]
@@ -198,7 +198,7 @@ def models(run: Run, last: Round) -> Section:
     """What V sees and M learned."""
     shown = list(_vision(run, last))
     for stage, model in (("vae", "V"), ("mdnrnn", "M")):
-        if loss := run.some(run.curve(stage, "validation/loss")):
+        if loss := run.thinned(run.curve(stage, "validation/loss")):
             labels = {"title": f"{model}, loss on held-out episodes", "xlabel": "update", "ylabel": "loss"}
             caption = f"{model}'s loss on episodes it was not trained on, by round"
             shown += [run.draw(f"{stage}-loss", figures.curves, loss, caption=caption, **labels)]

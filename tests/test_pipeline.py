@@ -204,8 +204,9 @@ def check_the_gates(folder: Path, rounds: int) -> None:
     drawn = (folder / "drawn" / "index.html").read_text()
     for title in ("M, rewards by round", "M, loss on held-out episodes", "C, return in the search"):
         assert title in drawn
-    for k in range(rounds):
-        assert f'"round": "{k + 1}"' in drawn
+    for name in ("memory_loss", "search", "validation"):
+        with (folder / f"results/report/curves/{name}.csv").open() as file:
+            assert {int(row["round"]) for row in csv.DictReader(file)} == {k + 1 for k in range(rounds)}
 
 
 def check_the_page(path: Path) -> None:
@@ -319,7 +320,6 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.slow
 def test_one_process_at_a_time_is_at_work_on_a_stage_of_a_round(tmp_path: Path) -> None:
     folder = checkout(tmp_path)
     with FileLock(folder / ".scratch" / "init.lock"):
@@ -330,6 +330,7 @@ def test_one_process_at_a_time_is_at_work_on_a_stage_of_a_round(tmp_path: Path) 
     assert run(folder, sys.executable, "-m", "stages.init").returncode == 0
 
 
+@pytest.mark.slow
 def test_states_are_played_and_encoded_without_torch(tmp_path: Path) -> None:
     folder = checkout(tmp_path, "env.id=CartPole-v1", "runtime.backend=threading")
     for command in ("stages.code", "stages.init", "stages.collect r1 r0", "stages.vae r1 r0", "stages.encode r1 r0"):

@@ -174,13 +174,10 @@ class Session:
 
     def frame(self) -> Frame:
         """What is shown."""
-        real, dream = (annotate(side.frame(), side.steps, side.total) for side in self.sides)
+        real, dream = (annotate(side.frame(), side.steps, side.total, side.over) for side in self.sides)
         if self.view == "both":
             driver = "you drive" if self.human else "C drives"
-            doing = ["over, R begins again" if side.over else driver for side in self.sides]
-            return side_by_side(
-                real, dream, (f"reality: {doing[0]}", f"dream at {self.dreamt.temperature:.1f}: {doing[1]}")
-            )
+            return side_by_side(real, dream, (f"reality: {driver}", f"dream at {self.dreamt.temperature:.1f}"))
         return real if self.view == "reality" else dream
 
     def close(self) -> None:

@@ -1,14 +1,15 @@
-"""Code that all stages share: arguments, round, scratch folder and error handling."""
+"""Code that all stages share: arguments, round, scratch folder, locks and error handling."""
 
 import argparse
+import errno
 import gc
 import hashlib
 import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Job:
         round, previous: files of this round and of the previous one; of r0 for a stage without rounds.
         results: folder of the stage's metrics and plots.
         begun: when the stage began, by ``time.monotonic``.
+        locks: files that this process keeps others from until the stage ends.
     """
 
     stage: str
@@ -63,6 +65,7 @@ class Job:
     run: RunConfig
     runtime: RuntimeConfig
     begun: float
+    locks: ExitStack
 
     @property
     def root(self) -> Path:
@@ -78,6 +81,8 @@ class Job:
     def scratch(self, sections: Sequence[str], inputs: Sequence[Path]) -> Scratch:
         """Scratch that is valid only for these sections of params.yaml, these inputs, this code and this seed.
 
+        Experiments in other folders share it: one that finds another at the same work waits until that has ended.
+
         Raises:
             UserError: the stage ``code`` has not been run.
         """
@@ -86,7 +91,12 @@ class Job:
             raise UserError(f"{code}: no such file; `dvc repro code` makes it")
         parameters = {name: params[name] for name in sections}
         key = json.dumps([self.name, self.run.seed, parameters, digest(inputs), file_digest(code)], sort_keys=True)
-        return Scratch(self.root / ".scratch", self.name, hashlib.sha256(key.encode()).hexdigest())
+        scratch = Scratch(self.root / ".scratch", self.name, hashlib.sha256(key.encode()).hexdigest())
+        path = scratch.folder.with_suffix(".lock")
+        if not _lock(self.locks, path, 0):
+            print(f"{self.name}: another experiment is at work on the same; waiting for its end", flush=True)
+            _lock(self.locks, path, -1)
+        return scratch
 
 
 def run_stage(stage: str, main: Callable[[Job], None]) -> None:
@@ -97,39 +107,43 @@ def run_stage(stage: str, main: Callable[[Job], None]) -> None:
     parser = argparse.ArgumentParser(prog=f"stages.{stage}", description=main.__doc__)
     parser.add_argument("round", nargs="?", default="")
     parser.add_argument("previous", nargs="?", default="")
-    arguments, begun = parser.parse_args(), time.monotonic()
+    arguments = parser.parse_args()
     if (pid := ancestor("dvc")) is not None:
         end_with(pid)
     gc.freeze()  # imported objects live until exit; exclude them from collection
     gc.enable()
-    with one_line_errors():
+    name = f"{stage}-{arguments.round}" if arguments.round else stage
+    with one_line_errors(), ExitStack() as locks:
         run = load_section("run", RunConfig)
         runtime = load_section("runtime", RuntimeConfig)
+        if not _lock(locks, Path(".scratch") / f"{name}.lock", _ENDS_WITHIN):
+            raise UserError(f"{name}: another process is at work on it in this folder; wait until it has ended")
         job = Job(
             stage=stage,
-            name=f"{stage}-{arguments.round}" if arguments.round else stage,
+            name=name,
             round=RoundFiles(arguments.round or "r0"),
             previous=RoundFiles(arguments.previous or "r0"),
             results=Path("results") / stage / arguments.round,
             run=run,
             runtime=runtime,
-            begun=begun,
+            begun=time.monotonic(),
+            locks=locks,
         )
-        with _alone(job.name):
-            main(job)
+        main(job)
 
 
-@contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """Keep others from the same job in this folder: each would remove what the other has made."""
-    path = Path(".scratch") / f"{name}.lock"  # it stays; the system frees it, however its holder ends
-    path.parent.mkdir(exist_ok=True)
-    lock = FileLock(path, timeout=_ENDS_WITHIN)
+def _lock(locks: ExitStack, path: Path, timeout: float) -> bool:
+    """Whether nobody else holds the lock file ``path``, which this process then does until ``locks`` is closed.
+
+    Args:
+        timeout: seconds to wait for it; negative: without end.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        lock.acquire()
+        locks.enter_context(FileLock(path, timeout))  # the system frees it, however its holder ends
     except Timeout:
-        raise UserError(f"{name}: another process is at work on it in this folder; wait until it has ended") from None
-    try:
-        yield
-    finally:
-        lock.release()
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):  # a file system without locks: nobody is kept out
+            raise
+    return True

@@ -132,9 +132,9 @@ def load(path: Path, *kinds: str) -> tuple[dict[str, NDArray], dict[str, Any]]:
         about, wanted = head["about"], head["digest"]
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint; `dvc repro` or `dvc pull` brings it") from None
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint ({type(error).__name__}); delete it and rerun") from None
-    if _digest_of(arrays, about) != wanted:
+    if not isinstance(about, dict) or _digest_of(arrays, about) != wanted:
         raise CheckpointError(f"{path}: damaged checkpoint, not the values that were saved; delete it and rerun")
     if kinds and about.get("kind") not in kinds:
         raise CheckpointError(f"{path}: holds {about.get('kind')!r}, not {' or '.join(kinds)}")

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from worldmodels.common.params import UserError
 
-_MEMORY_FAULTS = ("can't allocate memory", "out of memory")  # torch's words, on a CPU and on a GPU
+_MEMORY_FAULTS = (  # torch's words: Linux, Windows, a GPU; the system's
+    "can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "out of memory",
+    os.strerror(errno.ENOMEM),
+)
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -61,8 +66,12 @@ def _disk_fault(error: BaseException) -> str | None:
 
 def _memory_fault(error: BaseException) -> str | None:
     """What a want of memory made of any library; None if the error is another one."""
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY_FAULTS):
-        return f"not enough memory: {one_line(error)}; with more of it, or smaller sizes, the same command goes on"
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, MemoryError) or any(words in str(chain) for words in _MEMORY_FAULTS):
+            where = [f" in {Path(at.filename).name}:{at.lineno}" for at in traceback.extract_tb(chain.__traceback__)]
+            return f"not enough memory{''.join(where[-1:])}: {one_line(chain)}"
+        chain = chain.__cause__ or chain.__context__
     return None
 
 
@@ -79,7 +88,7 @@ def writing(path: Path) -> Iterator[None]:
 
 def one_line(error: BaseException) -> str:
     """An exception's type and text, at most 300 characters on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300].removesuffix(":")
 
 
 def _unread() -> bool:

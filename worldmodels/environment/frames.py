@@ -1,12 +1,13 @@
 """Frame loader for training V: reads whole compressed chunks in shuffled order, for fast decoding in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,8 +21,9 @@ from worldmodels.holdout import split_episodes
 from worldmodels.records import FRAME_SHAPE
 
 Frames = NDArray[np.uint8] | Tensor
+_Open = Callable[[Path], h5py.Dataset]
 
-_OPEN_FILES = 128
+_OPEN_FILES = 32  # of half a MiB each
 _MEAN_CHUNKS = 256
 
 
@@ -63,6 +65,7 @@ class FrameLoader:
         self._batch_size, self._seed, self._buffer_chunks = batch_size, seed, buffer_chunks
         self.frames = int((store.lengths[train] + 1).sum())
         self.batches_per_epoch = -(-self.frames // batch_size)
+        self._open = lru_cache(_OPEN_FILES)(open_frames)  # a file that is evicted is closed with its last reference
         self._device = device if device and has_room(self.frames * prod(FRAME_SHAPE), device) else None
 
     def train_batches(self, epoch: int, start: int = 0) -> Iterator[Frames]:
@@ -71,7 +74,7 @@ class FrameLoader:
 
     def validation_batches(self) -> Iterator[NDArray[np.uint8]]:
         """All frames of the held-out episodes, in the store's order."""
-        reader = _Reader(capacity=1)
+        reader = _Reader(self._open, capacity=1)
         return _joined((reader.read([chunk]).copy() for chunk in self._validation), self._batch_size)
 
     @property
@@ -90,18 +93,18 @@ class FrameLoader:
 
     def _sampled(self) -> Iterator[NDArray[np.uint8]]:
         """Up to ``_MEAN_CHUNKS`` chunks from all of the data, one after the other in the same memory."""
-        reader = _Reader(capacity=1)
+        reader = _Reader(self._open, capacity=1)
         for i in np.linspace(0, len(self._train) - 1, min(len(self._train), _MEAN_CHUNKS)).astype(int):
             yield reader.read([self._train[i]])
 
     @cached_property
     def _resident(self) -> "_Resident | None":
-        return None if self._device is None else _Resident(self._train, self._device)
+        return None if self._device is None else _Resident(self._open, self._train, self._device)
 
     def _shuffled(self, epoch: int, start: int) -> Iterator[Frames]:
         """The epoch's frames from number ``start`` on, in pieces that end where a batch or a buffer ends."""
         order = numpy_rng(self._seed, "frames", epoch).permutation(len(self._train))
-        reader, first, size = self._resident or _Reader(self._buffer_chunks), 0, self._batch_size
+        reader, first, size = self._resident or _Reader(self._open, self._buffer_chunks), 0, self._batch_size
         for buffer in range(0, len(order), self._buffer_chunks):
             chunks = [self._train[i] for i in order[buffer : buffer + self._buffer_chunks]]
             end = first + sum(len(chunk.rows) for chunk in chunks)
@@ -117,9 +120,9 @@ class FrameLoader:
 class _Reader:
     """Reads ``capacity`` chunks at a time into memory allocated once: page faults cost more than decompression."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, open_file: _Open, capacity: int) -> None:
         self._memory = np.empty((capacity * FRAMES_PER_CHUNK, *FRAME_SHAPE), np.uint8)
-        self._open = lru_cache(_OPEN_FILES)(open_frames)  # a file that is evicted is closed with its last reference
+        self._open = open_file
 
     def read(self, chunks: list[_Chunk]) -> NDArray[np.uint8]:
         """The used frames of the chunks, concatenated; valid until the next ``read``."""
@@ -138,8 +141,8 @@ class _Reader:
 class _Resident:
     """All chunks, decoded once into the memory of a device."""
 
-    def __init__(self, chunks: list[_Chunk], device: torch.device) -> None:
-        reader = _Reader(capacity=1)
+    def __init__(self, open_file: _Open, chunks: list[_Chunk], device: torch.device) -> None:
+        reader = _Reader(open_file, capacity=1)
         ends = np.cumsum([len(chunk.rows) for chunk in chunks])
         self._places = {chunk[:2]: slice(end - len(chunk.rows), end) for chunk, end in zip(chunks, ends, strict=True)}
         self._frames = torch.empty((ends[-1], *FRAME_SHAPE), dtype=torch.uint8, device=device)
@@ -167,12 +170,20 @@ def _chunks(store: EpisodeStore, episodes: NDArray[np.int64]) -> list[_Chunk]:
 
 def _joined(pieces: Iterator[Any], size: int) -> Iterator[Any]:
     """The same frames in batches of ``size``; the last may be short."""
-    rest: Any = ()
+    parts: list[Any] = []
+    missing = size
     for piece in pieces:
-        join = torch.cat if isinstance(piece, Tensor) else np.concatenate
-        rest = join([rest, piece]) if len(rest) else piece
-        while len(rest) >= size:
-            yield rest[:size]
-            rest = rest[size:]
-    if len(rest):
-        yield rest
+        rest = piece
+        while len(rest) >= missing:
+            yield _one([*parts, rest[:missing]])
+            parts, rest, missing = [], rest[missing:], size
+        if len(rest):
+            parts, missing = [*parts, rest], missing - len(rest)
+    if parts:
+        yield _one(parts)
+
+
+def _one(parts: list[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat(parts) if isinstance(parts[0], Tensor) else np.concatenate(parts)

@@ -43,7 +43,7 @@ def read_shard(path: Path, indices: Iterable[int] | None = None) -> Iterator[Epi
     """The episodes of a shard, or those at ``indices``, one in memory at a time.
 
     Raises:
-        DataError: an array is larger than free memory; compressed, any size fits a file of a few bytes.
+        DataError: by its shape an array is larger than free memory, as one of any size can be in a file of a few bytes.
     """
     with h5py.File(path) as file:
         lengths = _array(file, "length")
@@ -72,7 +72,7 @@ def read_field(path: Path, name: str) -> NDArray:
 
 def open_frames(path: Path) -> h5py.Dataset:
     """The observations of a shard, to be read in chunks; the file stays open as long as the dataset is referenced."""
-    frames = h5py.File(path)["obs"]
+    frames = h5py.File(path, rdcc_nbytes=0)["obs"]  # no cache: each open file would hold megabytes of chunks
     assert isinstance(frames, h5py.Dataset)
     _check_room(frames, 0)
     return frames
@@ -123,6 +123,6 @@ def _check_room(dataset: h5py.Dataset, rows: int) -> None:
     """Raise a DataError if that many rows, or a chunk, which is read as a whole, do not fit the memory."""
     values = max(rows * prod(dataset.shape[1:]), prod(dataset.chunks or ()))
     size = values * dataset.dtype.itemsize
-    if size > _SMALL and size > (free := psutil.virtual_memory().available):
+    if size > _SMALL and size > (free := psutil.virtual_memory().available + psutil.swap_memory().free):
         name = f"{dataset.file.filename}: {str(dataset.name).lstrip('/')}"
-        raise DataError(f"{name} would take {size / 2**30:,.1f} GiB of memory, of which {free / 2**30:,.1f} are free")
+        raise DataError(f"{name} would take {size >> 20:,} MiB of memory, of which {free >> 20:,} are free")

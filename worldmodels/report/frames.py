@@ -33,9 +33,9 @@ def headline(frame: Frame, left: str = "", right: str = "") -> Frame:
     return np.vstack([_strip(frame.shape[1], left, right), frame])
 
 
-def annotate(frame: Frame, step: int, episode_return: float) -> Frame:
-    """``frame`` with the step it shows and the return so far (unscaled) below it."""
-    return caption(frame, f"step {step}", f"return {episode_return:z.1f}")
+def annotate(frame: Frame, step: int, episode_return: float, over: bool = False) -> Frame:
+    """``frame`` with the step it shows, whether that was the last, and the return so far (unscaled) below it."""
+    return caption(frame, f"over, step {step}" if over else f"step {step}", f"return {episode_return:z.1f}")
 
 
 def side_by_side(left: Frame, right: Frame, labels: tuple[str, str] = ("reality", "dream")) -> Frame:

@@ -14,6 +14,8 @@ from worldmodels.vision.base import Vision
 from worldmodels.vision.config import EncodeConfig
 from worldmodels.vision.latents import LatentStore, LatentWriter
 
+_ROWS = 32  # of a batch, or a multiple: oneDNN compiles, and keeps, a convolution for each size of a batch
+
 
 def encode_episodes(
     vision: Vision,
@@ -76,6 +78,14 @@ def encode_observations(
     vision: Vision, obs: NDArray, batch_size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(mu, logvar), both (N, Z), of observations (N, …), ``batch_size`` at a time."""
-    encoded = [vision.encode(obs[i : i + batch_size]) for i in range(0, len(obs), batch_size)]
+    encoded = [_encoded(vision, obs[i : i + batch_size]) for i in range(0, len(obs), batch_size)]
     mu, logvar = (np.concatenate(parts) for parts in zip(*encoded, strict=True))
     return mu, logvar
+
+
+def _encoded(vision: Vision, obs: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(mu, logvar) of one batch, whose last observation is repeated up to a multiple of ``_ROWS``."""
+    missing = -len(obs) % _ROWS
+    filled = np.concatenate([obs, np.repeat(obs[-1:], missing, axis=0)]) if missing else obs
+    mu, logvar = vision.encode(filled)
+    return mu[: len(obs)], logvar[: len(obs)]

@@ -14,6 +14,7 @@ Columns are memory-mapped on reading and streamed on writing, so memory is bound
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -30,6 +31,7 @@ FORMAT = 1
 
 _OBSERVATION_COLUMNS = ("mu", "logvar")
 _STEP_COLUMNS = ("action", "reward", "terminated", "truncated")
+_WIDE = ("mu", "logvar", "action", "truth")  # of two dimensions
 _DTYPES: dict[str, type] = {
     "mu": np.float32,
     "logvar": np.float32,
@@ -240,6 +242,9 @@ def _open_column(folder: Path, name: str, digests: Mapping[str, str]) -> NDArray
     if file_digest(path) != digests.get(path.name):
         raise LatentError(f"{path}: damaged, not the bytes its manifest tells of; delete the folder and rerun")
     try:
-        return np.load(path, mmap_mode="r")
-    except (ValueError, OverflowError) as error:  # a size that the file has not, or objects, which are pickles
-        raise LatentError(f"{path}: no column of numbers ({error}); delete the folder and rerun") from None
+        column = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, OverflowError, OSError, EOFError, TokenError):  # a size that the file has not, or objects
+        column = None
+    if column is None or column.dtype != _DTYPES[name] or column.ndim != (2 if name in _WIDE else 1):
+        raise LatentError(f"{path}: no column of numbers, or not of that many; delete the folder and rerun")
+    return column

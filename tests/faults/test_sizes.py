@@ -15,7 +15,16 @@ import pytest
 from tests.environment.episodes import make_round, pixel_episode
 from tests.memory.worlds import walks
 from worldmodels.agents import AgentError, load_agent
-from worldmodels.common.checkpoint import file_digest, read_json, write_manifest
+from worldmodels.common.checkpoint import (
+    CheckpointError,
+    content_digest,
+    file_digest,
+    load,
+    read_json,
+    save,
+    write_json,
+    write_manifest,
+)
 from worldmodels.common.errors import one_line_errors
 from worldmodels.environment.manifest import read_manifest
 from worldmodels.environment.shard import DataError, open_frames
@@ -23,6 +32,7 @@ from worldmodels.environment.store import EpisodeStore
 from worldmodels.vision.latents import LatentError, LatentStore
 
 TERA = 10**12
+SHIPPED = Path(__file__).parents[2] / "agents" / "pong"
 
 
 @pytest.fixture
@@ -111,3 +121,15 @@ def test_a_want_of_memory_is_one_line(capsys: pytest.CaptureFixture[str], monkey
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: not enough memory in test_sizes.py:") and "Unable to allocate" in line
+
+
+@pytest.mark.parametrize(("part", "name"), [("mdnrnn", "hidden_dim"), ("vae", "width"), ("vae", "z_dim")])
+@pytest.mark.parametrize("size", [10**7, 10**15])
+def test_a_model_is_as_large_as_its_weights(tmp_path: Path, part: str, name: str, size: int) -> None:
+    arrays, head = load(SHIPPED / "weights.safetensors")
+    about = read_json(SHIPPED / "agent.json")
+    about[part]["config"][name] = size
+    save(tmp_path / "weights.safetensors", arrays, head | {"about": content_digest(about)})
+    write_json(tmp_path / "agent.json", about)
+    with pytest.raises(CheckpointError, match="its settings say other sizes than its weights have"):
+        load_agent(tmp_path)

@@ -1,11 +1,15 @@
-"""Device-specific code for V, M and the dream: precision, transfers, and data kept in device memory.
+"""Device-specific code for V, M and the dream: precision, transfers, and what takes a device's memory.
 
 Sums, states, losses and all stored values are float32 on every device; only products may use another precision.
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.common.checkpoint import CheckpointError
 from worldmodels.common.params import Precision
 
 
@@ -30,6 +34,21 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def check_shapes(build: Callable[[], torch.nn.Module], weights: Mapping[str, NDArray], what: str) -> None:
+    """Compare the shapes of a module with those of saved weights, before the module takes any memory.
+
+    Raises:
+        CheckpointError: they are others.
+    """
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(value.shape) for name, value in build().state_dict().items()}
+    except RuntimeError:  # more than can be counted
+        wanted = {}
+    if wanted != {name: value.shape for name, value in weights.items()}:
+        raise CheckpointError(f"{what}: its settings say other sizes than its weights have; damaged, get it again")
 
 
 def has_room(size: int, device: torch.device) -> bool:

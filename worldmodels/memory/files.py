@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from worldmodels.common import checkpoint
+from worldmodels.common.device import check_shapes
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.stats import WorldStats
@@ -38,13 +40,19 @@ def pack_memory(model: MDNRNN) -> tuple[dict[str, NDArray], dict[str, Any]]:
 
 
 def unpack_memory(weights: Mapping[str, NDArray], about: Mapping[str, Any]) -> MDNRNN:
-    """The inverse of ``pack_memory``; on the CPU, in evaluation mode."""
+    """The inverse of ``pack_memory``; on the CPU, in evaluation mode.
+
+    Raises:
+        CheckpointError: the settings say other sizes than the weights have.
+    """
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
     config = MDNRNNConfig(**about["config"])
     own: dict[str, Any] = {
         name.removeprefix("stats."): value for name, value in tensors.items() if name.startswith("stats.")
     }
-    stats = WorldStats(about["z_dim"], has_value=bool(config.discount), **own)
-    model = MDNRNN(config, about["z_dim"], about["action_dim"], stats)
+    stats = WorldStats(len(own["scale"]), has_value=bool(config.discount), **own)
+    build = partial(MDNRNN, config, about["z_dim"], about["action_dim"], stats)
+    check_shapes(build, weights, "M")
+    model = build()
     model.load_state_dict(tensors)
     return model.eval()

@@ -1,6 +1,7 @@
 """Saving and loading of V, in one file for both kinds."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ def unpack_vision(
 
     Raises:
         KeyError: ``about`` does not describe a V.
+        CheckpointError: the settings say other sizes than the weights have.
     """
     return _MAKERS[about["kind"]](weights, about["config"], device)
 
@@ -50,9 +52,12 @@ def _make_normaliser(weights: Mapping[str, NDArray], config: Mapping[str, Any], 
 
 
 def _make_vae(weights: Mapping[str, NDArray], config: Mapping[str, Any], device: "str | torch.device") -> Vision:
-    from worldmodels.vision.vae import VAE  # imported late: a state environment needs no torch
+    from worldmodels.common.device import check_shapes  # imported late: a state environment needs no torch
+    from worldmodels.vision.vae import VAE
 
-    vae = VAE(VAEConfig(**config))
+    build = partial(VAE, VAEConfig(**config))
+    check_shapes(build, weights, "V")
+    vae = build()
     vae.load_weights(weights)
     return vae.to(device).eval()
 

@@ -100,6 +100,11 @@ class FastCarRacing(CarRacing):
         obs, reward, terminated, truncated, info = super().step(controls)
         return obs, reward, terminated, truncated, info | self._place()
 
+    def close(self) -> None:
+        """Also end the bodies, which Box2D holds and is held by: nobody else would free a track."""
+        self._destroy()
+        super().close()
+
     def _place(self) -> dict[str, float]:
         assert self.car is not None
         hull, (direction, x, y) = self.car.hull, self._middle.T  # (tiles,) each

@@ -30,7 +30,7 @@ STAGES = ("collect", "vae", "encode", "mdnrnn")
 MOST = ("vae.max_updates=200", "mdnrnn.max_updates=200", "runtime.workers=2", "run.rounds=1")
 LOADS = {  # parameters, and a number of episodes: quick's of all rounds, and of 100 steps
     "states, LunarLander": (("env=lunarlander",), 340),
-    "pictures, CarRacing at low cost": (("env=carracing_lowcost",), 100),
+    "pictures, CarRacing at low cost": (("env=carracing_lowcost",), 240),  # fill what probe and shuffling may hold
 }
 ODD = {
     "10,000 episodes of one step": (

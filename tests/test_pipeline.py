@@ -331,6 +331,24 @@ def test_one_process_at_a_time_is_at_work_on_a_stage_of_a_round(tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_experiments_with_the_same_work_wait_for_each_other(tmp_path: Path) -> None:
+    folder = checkout(tmp_path)
+    collect = [sys.executable, "-m", "stages.collect", "r1", "r0"]
+    for command in ([sys.executable, "-m", "stages.code"], [sys.executable, "-m", "stages.init"], collect):
+        assert run(folder, *command).returncode == 0
+    made = (folder / "data" / "episodes" / "r1" / "manifest.json").read_bytes()
+    (path,) = (folder / ".scratch").glob("collect-r1-*.lock")  # another folder's experiment would hold it
+    with FileLock(path):
+        waiting = subprocess.Popen(collect, cwd=folder, env=environ(), stdout=subprocess.PIPE, text=True)
+        assert waiting.stdout is not None
+        assert "another experiment is at work on the same" in waiting.stdout.readline()
+        assert waiting.poll() is None
+    waiting.communicate(timeout=120)
+    assert waiting.returncode == 0
+    assert (folder / "data" / "episodes" / "r1" / "manifest.json").read_bytes() == made
+
+
+@pytest.mark.slow
 def test_states_are_played_and_encoded_without_torch(tmp_path: Path) -> None:
     folder = checkout(tmp_path, "env.id=CartPole-v1", "runtime.backend=threading")
     for command in ("stages.code", "stages.init", "stages.collect r1 r0", "stages.vae r1 r0", "stages.encode r1 r0"):

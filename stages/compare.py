@@ -122,8 +122,8 @@ def read_experiments(names: Sequence[str]) -> list[Experiment]:
             found.append(_read(name, files))
         except (RevError, FileNotFoundError, ValueError) as error:
             if names:
-                reasons = {FileNotFoundError: "it has no score", RevError: "there is none"}
-                reason = reasons.get(type(error), "its results are damaged")
+                reasons = {FileNotFoundError: "it has no score", RevError: "there is none", ValueError: "it is damaged"}
+                reason = next(text for kind, text in reasons.items() if isinstance(error, kind))
                 raise UserError(f"{name}: {reason}; `dvc exp list -A` has the names of all experiments") from None
     return found
 

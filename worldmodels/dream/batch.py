@@ -6,6 +6,8 @@ from torch import Tensor
 from worldmodels.dream.state import DreamResult, DreamState
 from worldmodels.memory.mdnrnn import RNNState
 
+ROWS = 16  # oneDNN makes and keeps a kernel for every size of a batch in bfloat16: of all sizes, hundreds of MiB
+
 
 class DreamBatch:
     """The dream of each row (E, B) of the batch, and the returns of all dreams.
@@ -29,10 +31,10 @@ class DreamBatch:
         self._last_reward = torch.zeros_like(self._returns)
 
     def compact(self, state: DreamState) -> DreamState:
-        """Drop the rows of ended dreams. All members keep the same number of rows, so some ended ones may remain."""
+        """Drop the rows of ended dreams, except that every member keeps the same number, a multiple of ``ROWS``."""
         alive = self._alive[self.index]  # (E, B)
-        batch = int(alive.sum(1).max())
-        if batch == alive.shape[1]:
+        batch = -(-int(alive.sum(1).max()) // ROWS) * ROWS
+        if batch >= alive.shape[1]:
             return state
         kept = alive.byte().argsort(dim=1, descending=True, stable=True)[:, :batch]  # (E, B'), running dreams first
         self.index, self.rollout = self.index.gather(1, kept), self.rollout.gather(1, kept)

@@ -57,7 +57,6 @@ def check_params(params: Mapping[str, object]) -> dict[str, object]:
     configs = {name: parse_section(name, params[name], config) for name, config in SECTIONS.items()}
     check_rounds(params["rounds"], configs["run"])
     check_lives(configs["env"], configs["encode"])
-    check_value(configs["mdnrnn"], configs["dream"])
     return configs
 
 
@@ -71,19 +70,6 @@ def check_lives(env: EnvConfig, encode: EncodeConfig) -> None:
         raise ParamError(
             f"{PARAMS_FILE}: encode.lives = '{encode.lives}': no value of env.truth; accepted:"
             f" {', '.join(env.truth) or 'none, it is empty'}"
-        )
-
-
-def check_value(mdnrnn: MDNRNNConfig, dream: DreamConfig) -> None:
-    """Check that M learns the value that dreams are to use.
-
-    Raises:
-        ParamError: it does not.
-    """
-    if dream.value and not mdnrnn.discount:
-        raise ParamError(
-            f"{PARAMS_FILE}: dream.value = true with mdnrnn.discount = 0: M has no value; accepted: a discount up"
-            " to 0.999, or dream.value = false"
         )
 
 

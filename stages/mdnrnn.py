@@ -21,7 +21,6 @@ from worldmodels.vision.latents import LatentStore
 from worldmodels.vision.probe import probed
 
 TOLD = (1, 15)  # steps ahead whose R² is a gate
-FORESEEN = 0.1  # the least R² of a value that tells states apart
 READABLE = 0.5  # the least R² at which M still knows a value
 
 
@@ -38,13 +37,6 @@ def check(report: Live, memory: MDNRNN, store: LatentStore, stream: tuple[Any, .
         report.summary({"reward_correlation": ahead.reward_correlation})
         gates["reward_correlation"] = ahead.reward_correlation
     gates |= {name: validated.get(name) for name in ("reward_at_gain", "reward_at_loss", "reward_elsewhere")}
-    if (foreseen := validated.get("value_r_squared")) is not None:
-        gates["value_r_squared"] = foreseen
-        if foreseen < FORESEEN:
-            print(
-                f"mdnrnn: M's value foresees little of the returns (R² {foreseen:.2f}, below {FORESEEN}): a smaller"
-                " mdnrnn.discount, more data, or dream.value=false"
-            )
     if nll > min(beaten):
         print(
             f"mdnrnn: M's predictions ({nll:.2f} nats a dimension) are no better than those without a model"

@@ -115,7 +115,7 @@ def ran(output: str) -> list[str]:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("env", [["env.id=CartPole-v1"], COUNTING], ids=["state", "pixels"])
 def test_the_pipeline_runs_on_a_gpu(tmp_path: Path, env: list[str]) -> None:
-    folder = checkout(tmp_path, "run.rounds=2", "runtime.device=cuda", "mdnrnn.discount=0.9", "dream.value=true", *env)
+    folder = checkout(tmp_path, "run.rounds=2", "runtime.device=cuda", *env)
     repro(folder)
     check_results(folder)
     check_the_gates(folder, 2)

@@ -1,9 +1,8 @@
 """A model with M's interface and known dynamics, so that its dreams can be computed by hand.
 
 z[t+1] = z[t] + action[t] + drift of the member + spread · noise. The reward of a step is the sum of z[t], or -100 if
-the episode ends there. It ends in the step that starts beyond ``edge``, and otherwise with probability ``hazard``. The
-value of a step is 1000 · z[t+1] + z[t] + action[t] / 1000, of their first coordinates. Member e's RNN state is
-(e + 1) · (the sum of all z in its inputs).
+the episode ends there. It ends in the step that starts beyond ``edge``, and otherwise with probability ``hazard``.
+Member e's RNN state is (e + 1) · (the sum of all z in its inputs).
 """
 
 from types import SimpleNamespace
@@ -14,7 +13,6 @@ from torch import Tensor
 from worldmodels.dream.config import DreamConfig
 from worldmodels.dream.simulator import Dream
 from worldmodels.dream.starts import RecordedStart
-from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.mdnrnn import MDNRNNOutput, RNNState
 from worldmodels.memory.outcome import Outcome
 from worldmodels.memory.stats import WorldStats
@@ -28,7 +26,6 @@ class Oracle:
         self.hazard = torch.tensor(hazard).logit()
         self.member_drift = 0.01 * torch.arange(ensemble_size)[:, None, None]
         self.stats = WorldStats(2)
-        self.config = MDNRNNConfig(discount=0.5)
 
     def initial_state(self, batch: int) -> RNNState:
         zeros = torch.zeros(self.ensemble_size, batch, 1)
@@ -59,9 +56,6 @@ class Oracle:
         temperature: float,
     ) -> Tensor:
         return output.mean + self.spread * temperature**0.5 * normal * (1 + uniform)
-
-    def value(self, z: Tensor, action: Tensor, z_next: Tensor) -> Tensor:
-        return 1000 * z_next[..., 0] + z[..., 0] + action[..., 0] / 1000
 
     def step_reward(self, outcome: Outcome) -> Tensor:
         return outcome.reward

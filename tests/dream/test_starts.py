@@ -1,3 +1,6 @@
+from collections.abc import Collection
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,19 +13,33 @@ from worldmodels.vision.latents import LatentStore, LatentWriter
 LENGTHS = (2, 5, 1)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> LatentStore:
-    """mu of observation t of episode i is [10 i + t, 0]; its first dimension is exact, the second has variance 4."""
-    folder = tmp_path_factory.mktemp("latents") / "r1"
+def recorded(folder: Path, ends: Collection[float]) -> LatentStore:
+    """mu of observation t of episode i is [10 i + t, 0]; its first dimension is exact, the second has variance 4.
+
+    Args:
+        ends: first values of the observations from which a step is terminal.
+    """
     with LatentWriter(folder, spec={}, source="") as writer:
         for i, steps in enumerate(LENGTHS):
             mu = np.zeros((steps + 1, 2), np.float32)
             mu[:, 0] = 10 * i + np.arange(steps + 1)
-            flags = np.zeros(steps, bool)
             logvar = np.tile(np.array([-60, np.log(4)], np.float32), (steps + 1, 1))
             action, reward = mu[:-1, :1], np.zeros(steps, np.float32)
-            writer.add(LatentEpisode(mu, logvar, action, reward, flags, flags))
+            terminated = np.isin(mu[:-1, 0], list(ends))
+            writer.add(LatentEpisode(mu, logvar, action, reward, terminated, np.zeros(steps, bool)))
     return LatentStore(folder)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> LatentStore:
+    """Episodes that were cut off."""
+    return recorded(tmp_path_factory.mktemp("latents") / "r1", ends=())
+
+
+@pytest.fixture(scope="module")
+def of_points(tmp_path_factory) -> LatentStore:
+    """Games that go on after a point: two of three end with one, the second has two more before."""
+    return recorded(tmp_path_factory.mktemp("latents") / "r1", ends=(1, 10, 12, 14))
 
 
 def test_episode_starts_are_first_observations(store):
@@ -30,6 +47,21 @@ def test_episode_starts_are_first_observations(store):
     values, counts = z[:, 0].round().unique(return_counts=True)
     assert values.tolist() == [0, 10, 20]
     assert counts.min() > 900
+
+
+def test_a_point_s_first_observation_is_a_start_too(of_points):
+    z = Starts(of_points, 1.0).draw(3000, rng()).z[:, -1]
+    values, counts = z[:, 0].round().unique(return_counts=True)
+    assert values.tolist() == [0, 10, 11, 13, 20]
+    assert counts.min() > 500
+
+
+def test_the_steps_before_a_point_are_known(of_points):
+    z, _, known = Starts(of_points, 1.0, warmup=2).draw(500, rng())
+    start = z[:, -1, 0].round()
+    assert known[start == 13].all() and not known[(start == 0) | (start == 10) | (start == 20)].any()
+    assert known[start == 11].tolist() == [[False, True]] * int((start == 11).sum())
+    assert z[start == 13, :-1, 0].round().unique(dim=0).tolist() == [[11, 12]]
 
 
 def test_any_start_is_one_that_an_action_followed(store):

@@ -219,31 +219,10 @@ def test_rewards_are_in_the_environments_units_and_range():
     assert model.terminal_reward(outcome).item() == -20.0  # 10 · -3
 
 
-def test_the_value_is_in_the_environments_units_and_only_where_it_was_learned():
-    z, action = data()
-    config, stats = replace(CONFIG, discount=0.9), WorldStats(Z, has_value=True, value_mean=3.0, value_scale=2.0)
-    plain, scaled = make(config), make(config, stats)
-    value = plain.value(z, action, z + 1)
-    assert value.shape == (E, B, L)
-    torch.testing.assert_close(scaled.value(z, action, z + 1), 3 + 2 * value)
-    torch.testing.assert_close(plain.value(z[:, :, 2], action[:, :, 2], z[:, :, 2] + 1), value[:, :, 2])
-    low, high = value.quantile(0.25).item(), value.quantile(0.75).item()
-    clipped = make(config, WorldStats(Z, has_value=True, value_low=low, value_high=high))
-    torch.testing.assert_close(clipped.value(z, action, z + 1), value.clamp(low, high))
-    with pytest.raises(ValueError, match=r"mdnrnn\.discount is 0"):
-        make().value(z, action, z + 1)
-
-
 def test_the_reward_to_expect_is_a_mean_over_the_end():
     stats = WorldStats(2, reward_mean=1.0, terminal_reward_scale=10.0)
     outcome = Outcome(torch.tensor(2.0), torch.tensor(-4.0), torch.tensor(0.75).logit())
     assert MDNRNN(CONFIG, 2, A, stats).expected_reward(outcome).item() == pytest.approx(0.25 * 3 - 0.75 * 40)
-
-
-def test_a_value_is_saved_with_its_unit(tmp_path):
-    model, (z, action) = make(replace(CONFIG, discount=0.9), WorldStats(Z, has_value=True, value_low=-0.1)), data()
-    save_memory(tmp_path / "m", model)
-    torch.testing.assert_close(load_memory(tmp_path / "m").value(z, action, z), model.value(z, action, z))
 
 
 def test_termination_starts_from_its_true_rate():

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.memory.worlds import counting, make_store, walk, walks
-from worldmodels.memory.returns import returns_to_go
 from worldmodels.memory.stats import WorldStats, world_stats
 
 
@@ -59,13 +58,3 @@ def test_data_without_an_end_or_without_a_reward_gives_usable_units(tmp_path):
 def test_unknown_statistics_are_refused():
     with pytest.raises(ValueError, match="z_lo"):
         WorldStats(2, z_lo=torch.zeros(2))
-
-
-def test_the_values_unit_is_of_the_recorded_returns(tmp_path):
-    store = make_store(tmp_path / "latents", [counting(3), counting(2)])  # they end; the reward of step t is t
-    stats = world_stats(store, returns_to_go(store, 0.5))
-    returns = [1 + 2 / 2, 2, 0, 1, 0]  # after each step
-    assert stats.value_mean.item() == pytest.approx(np.mean(returns))
-    assert stats.value_scale.item() == pytest.approx(np.std(returns))
-    assert (stats.value_low.item(), stats.value_high.item()) == (0, 2)
-    assert not hasattr(world_stats(store), "value_mean")

@@ -1,6 +1,5 @@
 """Tests of windows, with a store in which every row identifies itself."""
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import torch
 
 from tests.memory.worlds import counting, make_store
-from worldmodels.memory.returns import returns_to_go
 from worldmodels.memory.windows import Lanes, LatentBatch, resident, walk_through
 
 LENGTHS = [3, 17, 8, 1, 25, 10]
@@ -21,8 +19,8 @@ def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("windows") / "latents", episodes)
 
 
-def lanes(store, ensemble_size=2, count=3, sequence_length=4, stream=STREAM, returns=None) -> Lanes:
-    return Lanes(store, np.arange(len(LENGTHS)), ensemble_size, count, sequence_length, stream, returns)
+def lanes(store, ensemble_size=2, count=3, sequence_length=4, stream=STREAM) -> Lanes:
+    return Lanes(store, np.arange(len(LENGTHS)), ensemble_size, count, sequence_length, stream)
 
 
 def batches(source: Lanes, count: int) -> list[LatentBatch]:
@@ -124,33 +122,9 @@ def test_walking_through_visits_every_step_once(store):
     assert sorted(visited) == [(number, t) for number, length in enumerate(LENGTHS) for t in range(length)]
 
 
-def test_the_return_to_go_is_told_where_enough_is_recorded(tmp_path):
-    cut, lives = np.zeros(25, bool), np.isin(np.arange(30), [4, 5, 29])
-    episodes = [counting(17, 0), replace(counting(25, 1), terminated=cut), replace(counting(30, 2), terminated=lives)]
-    store, discount, ahead = make_store(tmp_path / "latents", episodes), 0.75, 11  # 0.75 ** 11 < 0.05
-    told = {}
-    for batch in walk_through(store, np.arange(3), 3, 4, STREAM, returns_to_go(store, discount)):
-        for place in batch.mask.nonzero():
-            number, t = batch.z[tuple(place)].int().tolist()
-            told[number, t] = batch.to_go[tuple(place)].item() if batch.foreseen[tuple(place)] else None
-    for number, episode in enumerate(episodes):
-        for t in range(len(episode)):
-            end = next((i for i in range(t, len(episode)) if episode.terminated[i]), None)
-            last = len(episode) - 1 if end is None else end
-            known = end is not None or t + ahead <= last
-            wanted = sum(discount**k * reward for k, reward in enumerate(range(t + 1, last + 1)))  # step t pays t
-            assert told[number, t] == (pytest.approx(wanted, rel=1e-5) if known else None)
-
-
-def test_without_a_discount_nothing_is_told(store):
-    batch = lanes(store).next()
-    assert not batch.foreseen.any() and not batch.to_go.any()
-
-
 def test_columns_in_a_devices_memory_give_the_same_windows(store):
-    moved = lanes(resident(store, torch.device("cpu")), returns=returns_to_go(store, 0.9))
-    streamed = lanes(store, returns=returns_to_go(store, 0.9))
-    for ours, theirs in zip(batches(moved, 12), batches(streamed, 12), strict=True):
+    moved = lanes(resident(store, torch.device("cpu")))
+    for ours, theirs in zip(batches(moved, 12), batches(lanes(store), 12), strict=True):
         assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
     assert store.nbytes == sum(column.nbytes for column in (store.mu, store.logvar, store.action)) + 6 * sum(LENGTHS)
 

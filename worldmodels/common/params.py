@@ -32,7 +32,6 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Discount = Annotated[float, Field(ge=0, le=0.999)]  # above, a return would be told by thousands of steps
 Precision = Literal["auto", "float32", "bfloat16"]
 """``auto`` is bfloat16 where the hardware multiplies it natively, float32 elsewhere.
 

@@ -9,14 +9,12 @@ class DreamConfig:
 
     Attributes:
         horizon: steps after which a dream is truncated.
-        value: the return of a dream is discounted (``mdnrnn.discount``), and where it was truncated M's value of its
-            last step stands for what comes after (as in Kaiser et al. 2020, "Model Based Reinforcement Learning for
-            Atari"). A short dream then tells what a long one would, with less chance in it.
         temperature: τ of the mixture; above 1 the dream is less certain than M, and harder to exploit.
-        initial_share: share of the dreams that start at an episode's first observation; the others start at any
-            recorded state. Where those are far more numerous, an agent can forget how an episode begins.
-        warmup: recorded steps before a start that M follows first, so that h there is what it is in reality; an episode
-            start has none before it.
+        initial_share: share of the dreams that start where an episode, a life (``encode.lives``) or a point
+            (``encode.points``) begins; the others start at any recorded state. Where those are far more numerous, an
+            agent can forget how an episode begins.
+        warmup: recorded steps before a start that M follows first, so that h there is what it is in reality; before an
+            episode's first there are none.
         end_on_leaving: a dream that leaves the range of the data terminates there.
         range_margin: how far beyond the data's range a dream may go, in units of that range, per dimension.
         precision: of M's matrix products (``worldmodels.common.device``). ``bfloat16`` is up to twice as fast with
@@ -28,7 +26,6 @@ class DreamConfig:
     """
 
     horizon: Count = 1000
-    value: bool = False
     temperature: Positive = 1.0
     initial_share: Fraction = 1.0
     warmup: Natural = 16

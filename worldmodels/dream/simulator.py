@@ -148,7 +148,6 @@ class Dream:
 
     def _run(self, act: Act, solutions: Tensor, start: DreamStart, noise: Noise) -> DreamResult:
         rows = DreamBatch(len(solutions), len(start.z), self.ensemble_size, self._device)
-        discount = self.memory.config.discount if self.config.value else 1.0
         seen = torch.zeros(rows.dreams + 1, self.feature_dim, device=self._device)
         state = self.reset(start, rows.rollout)
         for t in range(self.config.horizon):
@@ -158,11 +157,8 @@ class Dream:
                     break
             seen.index_copy_(0, rows.index.flatten(), self.features(state).flatten(0, 1))
             action = rows.take(act(solutions, seen[:-1].view(len(solutions), len(start.z), -1)))  # (E, B, A)
-            before = state.z
             state, reward, terminated, left = self._step(state, action, noise.select(t, rows.rollout))
-            if self.config.value and t == self.config.horizon - 1:
-                reward = reward + discount * self.memory.value(before, action, state.z).where(~terminated, 0.0)
-            rows.record(discount**t * reward, terminated, left)
+            rows.record(reward, terminated, left)
         return rows.result()
 
 

@@ -1,4 +1,8 @@
-"""Initial states of dreams: states recorded in the real environment, and the steps that led to them."""
+"""Initial states of dreams: states recorded in the real environment, and the steps that led to them.
+
+A dream's episode is what M learns as one: a step that ends a life or a point is terminal for it though the game goes on
+(``EncodeConfig``), and the state after it is the first of the next.
+"""
 
 from typing import NamedTuple, Protocol
 
@@ -44,15 +48,19 @@ class Starts:
 
     Args:
         store: the encoded episodes.
-        initial_share: share of the starts that are the first observation of an episode, uniform over episodes; the
-            others are any observation that an action followed, uniform over observations.
-        warmup: W, recorded steps before a start that M is to follow first; before the first observation there are none.
+        initial_share: share of the starts at which an episode, a life or a point begins, uniform over these; the others
+            are any observation that an action followed, uniform over observations.
+        warmup: W, recorded steps before a start that M is to follow first; before a game's first observation there are
+            none.
     """
 
     def __init__(self, store: LatentStore, initial_share: float = 1.0, warmup: int = 0) -> None:
         self._store = store
         self._initial_share = initial_share
-        self._warmup = warmup if initial_share < 1 else 0
+        after_an_end = np.flatnonzero(store.terminated) + 1
+        self._initial = np.union1d(store.step_offset[:-1], after_an_end[after_an_end < store.steps])
+        goes_on = len(self._initial) > len(store)
+        self._warmup = warmup if initial_share < 1 or goes_on else 0
 
     @classmethod
     def of(cls, store: LatentStore, config: DreamConfig) -> "Starts":
@@ -77,11 +85,11 @@ class Starts:
     def _places(self, count: int, generator: torch.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Episode and step of each start; the initial ones first, in the same number in every draw of ``count``."""
         initial = round(count * self._initial_share)
-        first = self._pick(len(self._store), initial, generator)
-        step = self._pick(self._store.steps, count - initial, generator)
+        first = self._initial[self._pick(len(self._initial), initial, generator)]
+        other = self._pick(self._store.steps, count - initial, generator)
+        step = np.concatenate([first, other])  # in the store
         episode = self._store.step_offset.searchsorted(step, side="right") - 1
-        steps = np.concatenate([np.zeros_like(first), step - self._store.step_offset[episode]])
-        return np.concatenate([first, episode]), steps
+        return episode, step - self._store.step_offset[episode]
 
     @staticmethod
     def _pick(among: int, count: int, generator: torch.Generator) -> NDArray[np.int64]:

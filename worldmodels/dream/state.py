@@ -68,8 +68,7 @@ class DreamResult(NamedTuple):
     """Results of P · R dreams.
 
     Attributes:
-        returns: (P, R) float32, sum of unscaled rewards; discounted, and with what M foresees after the horizon, where
-            ``dream.value`` is set.
+        returns: (P, R) float32, sum of unscaled rewards.
         lengths: (P, R) int64, steps.
         terminated: (P, R) bool; the others were truncated at the horizon.
         left: (P, R) bool: terminated because the dream left the range of the data.

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from worldmodels.common.params import Count, Discount, Natural, NonNegative, Positive, Precision, settings
+from worldmodels.common.params import Count, Natural, NonNegative, Positive, Precision, settings
 
 
 @settings
@@ -33,11 +33,8 @@ class MDNRNNConfig:
         input_noise: standard deviation of the noise on z in training, in units of ``WorldStats.scale``; 0: none. M then
             learns to lead back to the recorded states, which long dreams need (Sanchez-Gonzalez et al. 2020, "Learning
             to Simulate Complex Physics with Graph Networks").
-        discount: γ of the return that M learns to foresee from a transition (``MDNRNN.value``), with which dreams can
-            look beyond their horizon (``dream.value``); 0: none.
         reward_weight, event_weight: of the two reward losses, and of the cross entropies of termination and of z's
-            binary dimensions; the likelihood of z, averaged over its other dimensions, and the squared error of the
-            value have weight 1.
+            binary dimensions; the likelihood of z, averaged over its other dimensions, has weight 1.
     """
 
     hidden_dim: Count = 256
@@ -55,6 +52,5 @@ class MDNRNNConfig:
     validation_every: Count = 1
     grad_clip: NonNegative = 1.0
     input_noise: NonNegative = 0.0
-    discount: Discount = 0.0
     reward_weight: NonNegative = 1.0
     event_weight: NonNegative = 10.0

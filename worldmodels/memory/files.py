@@ -50,7 +50,7 @@ def unpack_memory(weights: Mapping[str, NDArray], about: Mapping[str, Any]) -> M
     own: dict[str, Any] = {
         name.removeprefix("stats."): value for name, value in tensors.items() if name.startswith("stats.")
     }
-    stats = WorldStats(len(own["scale"]), has_value=bool(config.discount), **own)
+    stats = WorldStats(len(own["scale"]), **own)
     build = partial(MDNRNN, config, about["z_dim"], about["action_dim"], stats)
     check_shapes(build, weights, "M")
     model = build()

@@ -22,7 +22,6 @@ def step_losses(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: La
         reward: squared error of the reward head on steps that do not terminate, standardised.
         terminal_reward: the same for the terminal reward head, on steps that terminate.
         terminated: cross entropy of the termination head, in nats; unweighted, so its probabilities are calibrated.
-        value: squared error of the value, standardised, on steps after which enough is recorded; absent if M has none.
     """
     s = model.stats
     ends = batch.mask & batch.terminated
@@ -30,7 +29,6 @@ def step_losses(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: La
     reward = (outcome.reward - (batch.reward - s.reward_mean) / s.reward_scale).square()
     terminal = (batch.reward - s.terminal_reward_mean) / s.terminal_reward_scale
     binary = {"binary": _binary(model, output, batch) * batch.mask} if model.has_binary else {}
-    value = {"value": _value(model, batch) * (batch.mask & batch.foreseen)} if model.config.discount else {}
     return {
         "nll": _nll(model, output, batch) * batch.mask,
         **binary,
@@ -40,7 +38,6 @@ def step_losses(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: La
         * binary_cross_entropy_with_logits(
             outcome.terminated_logit, batch.terminated.to(outcome.terminated_logit.dtype), reduction="none"
         ),
-        **value,
     }
 
 
@@ -57,12 +54,6 @@ def _binary(model: MDNRNN, output: MDNRNNOutput, batch: LatentBatch) -> Tensor:
     return _mean_where(model.stats.binary, cross_entropy)
 
 
-def _value(model: MDNRNN, batch: LatentBatch) -> Tensor:
-    s = model.stats
-    wanted = (batch.to_go - s.value_mean) / s.value_scale
-    return (model.outcome_heads.value(s, batch.z, batch.action, batch.z_next) - wanted).square()
-
-
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
     """The mean of values (…, Z) over the dimensions that are chosen (Z,); 0 if none is."""
     return torch.where(chosen, values, 0.0).sum(-1) / chosen.sum().clamp(min=1)
@@ -72,7 +63,6 @@ def step_counts(batch: LatentBatch) -> dict[str, Tensor]:
     """Number of steps to which each loss applies, (E,), at least 1."""
     steps, ends = batch.mask.sum((1, 2)), (batch.mask & batch.terminated).sum((1, 2))
     counts = {"nll": steps, "binary": steps, "reward": steps - ends, "terminal_reward": ends, "terminated": steps}
-    counts["value"] = (batch.mask & batch.foreseen).sum((1, 2))
     return {name: count.clamp(min=1) for name, count in counts.items()}
 
 
@@ -85,5 +75,4 @@ def total_loss(config: MDNRNNConfig, losses: dict[str, Tensor]) -> Tensor:
     """The weighted sum to minimise, of the same shape as its parts."""
     rewards = losses["reward"] + losses["terminal_reward"]
     events = losses["terminated"] + losses.get("binary", 0.0)
-    learned = losses["nll"] + losses.get("value", 0.0)
-    return learned + config.reward_weight * rewards + config.event_weight * events
+    return losses["nll"] + config.reward_weight * rewards + config.event_weight * events

@@ -64,7 +64,7 @@ class MDNRNN(nn.Module):
     def __init__(self, config: MDNRNNConfig, z_dim: int, action_dim: int, stats: WorldStats | None = None) -> None:
         super().__init__()
         self.config, self.z_dim, self.action_dim = config, z_dim, action_dim
-        self.stats = stats if stats is not None else WorldStats(z_dim, has_value=bool(config.discount))
+        self.stats = stats if stats is not None else WorldStats(z_dim)
         self.has_binary = bool(self.stats.binary.any())
         members, hidden, head = config.ensemble_size, config.hidden_dim, config.head_hidden_dim
         inputs, outputs = z_dim + action_dim, z_dim * 3 * config.num_mixtures
@@ -138,18 +138,6 @@ class MDNRNN(nn.Module):
     def outcome(self, output: MDNRNNOutput, z: Tensor, action: Tensor, z_next: Tensor) -> Outcome:
         """The outcome of the steps of ``output``, which were made from z by action and led to z_next (shapes as z)."""
         return self.outcome_heads(self.stats, output.h, z, action, z_next)
-
-    def value(self, z: Tensor, action: Tensor, z_next: Tensor) -> Tensor:
-        """Return after the step from z by action to z_next, discounted, in the environment's units, and clipped to the
-        range in the data.
-
-        What followed such steps in the recordings, whoever acted there. Shapes as z, without Z.
-
-        Raises:
-            ValueError: ``config.discount`` is 0.
-        """
-        s, foreseen = self.stats, self.outcome_heads.value(self.stats, z, action, z_next)
-        return (s.value_mean + s.value_scale * foreseen).clamp(s.value_low, s.value_high)
 
     def advance(self, z: Tensor, action: Tensor, state: RNNState) -> RNNState:
         """Member 0's state after a step, without a prediction.

@@ -52,7 +52,6 @@ class OutcomeHeads(nn.Module):
         rewards = {"free": _FreeReward, "potential": _PotentialReward}
         self.reward = rewards[config.reward_form](perceptron, width, z_dim, action_dim)
         self.end = perceptron((transition + config.hidden_dim, width, width, 2))
-        self.later = perceptron((transition, width, width, 1)) if config.discount else None
         bias = dict(self.end.named_parameters())["layers.2.bias"]
         with torch.no_grad():
             bias[..., 1] = torch.logit(terminated_rate, eps=1e-6)
@@ -66,17 +65,6 @@ class OutcomeHeads(nn.Module):
         magnitude = torch.where(stats.delta > 0, torch.asinh(change / _STILL) / 2, change)
         terminal_reward, logit = self.end(torch.cat((z, action, magnitude, h), -1)).unbind(-1)
         return Outcome(*(x.unflatten(1, shape) for x in (reward, terminal_reward, logit)))
-
-    def value(self, stats: WorldStats, z: Tensor, action: Tensor, z_next: Tensor) -> Tensor:
-        """Discounted return after these steps, (E, …), standardised. As the reward it reads no h.
-
-        Raises:
-            ValueError: M has no value (``MDNRNNConfig.discount``).
-        """
-        if self.later is None:
-            raise ValueError("this M has no value: mdnrnn.discount is 0")
-        rows = [x.flatten(1, -2) for x in (z, action, step_change(stats, z, z_next))]
-        return self.later(torch.cat(rows, -1))[..., 0].unflatten(1, z.shape[1:-1])
 
 
 def step_change(stats: WorldStats, z: Tensor, z_next: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worldmodels.memory.returns import Returns
 from worldmodels.vision.base import posterior_std
 from worldmodels.vision.latents import LatentStore
 
@@ -29,8 +28,6 @@ class WorldStats(nn.Module):
         terminal_reward_mean, terminal_reward_scale, terminal_reward_low, terminal_reward_high: () float, the same for
             the rewards of steps that did.
         terminated_rate: () float, terminations per step.
-        value_mean, value_scale, value_low, value_high: () float, the same for the discounted returns after steps; only
-            of an M that has a value.
     """
 
     delta: Tensor
@@ -47,12 +44,8 @@ class WorldStats(nn.Module):
     terminal_reward_low: Tensor
     terminal_reward_high: Tensor
     terminated_rate: Tensor
-    value_mean: Tensor
-    value_scale: Tensor
-    value_low: Tensor
-    value_high: Tensor
 
-    def __init__(self, z_dim: int, *, has_value: bool = False, **values: Tensor | float | bool) -> None:
+    def __init__(self, z_dim: int, **values: Tensor | float | bool) -> None:
         """Neutral units and unbounded ranges, except those in ``values``."""
         super().__init__()
         inf = torch.inf
@@ -64,7 +57,7 @@ class WorldStats(nn.Module):
             "z_high": torch.full((z_dim,), inf),
             "terminated_rate": 0.01,
         }
-        for kind in ("reward", "terminal_reward", *(["value"] if has_value else [])):
+        for kind in ("reward", "terminal_reward"):
             neutral |= {f"{kind}_mean": 0.0, f"{kind}_scale": 1.0, f"{kind}_low": -inf, f"{kind}_high": inf}
         if unknown := values.keys() - neutral.keys():
             raise ValueError(f"unknown statistics {sorted(unknown)}")
@@ -73,8 +66,8 @@ class WorldStats(nn.Module):
             self.register_buffer(name, torch.as_tensor(values.get(name, default), dtype=dtype).clone())
 
 
-def world_stats(store: LatentStore, returns: Returns | None = None) -> WorldStats:
-    """The statistics of all recorded episodes, and of their returns if M is to have a value.
+def world_stats(store: LatentStore) -> WorldStats:
+    """The statistics of all recorded episodes; memory is bounded for any number of episodes.
 
     Rewards of terminating steps count as terminal, all others as ordinary. If no step terminates, terminal rewards get
     the range of the ordinary ones.
@@ -82,7 +75,7 @@ def world_stats(store: LatentStore, returns: Returns | None = None) -> WorldStat
     state = store.spec["observation"] == "state"
     changes, binary = _Moments(), np.full(store.z_dim, state)
     ordinary, terminal = _Moments(), _Moments()
-    seen, later = _Moments(), _Moments()
+    seen = _Moments()
     for episode in store.episodes():
         spread = _SPREAD * posterior_std(episode.logvar)  # dreams use sampled z, whose range is wider than that of mu
         seen.add(episode.mu - spread)
@@ -91,8 +84,6 @@ def world_stats(store: LatentStore, returns: Returns | None = None) -> WorldStat
         binary &= ((episode.mu == 0) | (episode.mu == 1)).all(0)
         ordinary.add(episode.reward[~episode.terminated])
         terminal.add(episode.reward[episode.terminated])
-    if returns is not None:
-        later.add(returns.to_go[returns.foreseen])
     scale = np.where(binary | (not state), 1.0, np.maximum(changes.std, _SMALLEST))
     rewards = ordinary if ordinary.count else terminal
     ends = terminal if terminal.count else rewards
@@ -106,8 +97,6 @@ def world_stats(store: LatentStore, returns: Returns | None = None) -> WorldStat
         **_range("reward", rewards, 0.0),
         **_range("terminal_reward", ends, float(rewards.std)),  # if all ends pay alike, their spread gives no unit
         terminated_rate=terminal.count / store.steps,
-        has_value=returns is not None,
-        **_range("value", later, 0.0) if later.count else {},
     )
 
 

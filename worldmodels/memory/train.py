@@ -15,7 +15,6 @@ from worldmodels.holdout import split_episodes
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.loss import mean_losses, step_counts, step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN, RNNState
-from worldmodels.memory.returns import Returns, returns_to_go
 from worldmodels.memory.reward_form import choose_reward_form
 from worldmodels.memory.stats import WorldStats, world_stats
 from worldmodels.memory.validate import validate
@@ -48,12 +47,11 @@ def train_memory(
     Raises:
         TrainingError: ``previous`` does not fit, or a loss or gradient is not finite.
     """
-    returns = returns_to_go(store, config.discount)
-    named, stats = (seed, *stream), world_stats(store, returns)
+    named, stats = (seed, *stream), world_stats(store)
     if config.reward_form == "auto":
         form = choose_reward_form(store, stats, config, named) if previous is None else previous.config.reward_form
         config = replace(config, reward_form=form)
-    learner = _Learner(store, returns, stats, config, named, previous, device)
+    learner = _Learner(store, stats, config, named, previous, device)
     per_epoch = learner.lanes.batches_per_epoch
     updates = config.epochs * per_epoch
     schedule = Schedule(
@@ -88,7 +86,6 @@ class _Learner:
     def __init__(
         self,
         store: LatentStore,
-        returns: Returns | None,
         stats: WorldStats,
         config: MDNRNNConfig,
         stream: tuple[Any, ...],
@@ -99,7 +96,7 @@ class _Learner:
         episodes, self.held_out = split_episodes(len(store), stream[0])
         columns = resident(store, device) if has_room(store.nbytes, device) else store
         sizes = config.ensemble_size, config.batch_size, config.sequence_length
-        self.lanes = Lanes(columns, episodes, *sizes, stream, returns)
+        self.lanes = Lanes(columns, episodes, *sizes, stream)
         self.model = _make_model(store, stats, config, previous, stream).to(device)
         self.rnn = RNNState(*(x.clone() for x in self.model.initial_state(config.batch_size)))
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from worldmodels.memory.loss import step_losses, total_loss
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput, RNNState
 from worldmodels.memory.outcome import Outcome
-from worldmodels.memory.returns import returns_to_go
 from worldmodels.memory.windows import LatentBatch, walk_through
 from worldmodels.vision.latents import LatentStore
 
@@ -28,14 +27,11 @@ def validate(model: MDNRNN, store: LatentStore, episodes: NDArray, stream: Seque
             of termination at a predicted probability of one half (0 where undefined). calibration: predicted over true
             number of terminations; 1 is right (0 where none happened). reward_at_gain, _at_loss, _elsewhere: the mean
             expected reward of the steps whose reward is above, below and exactly 0, where there are any: what is rare
-            can be missed without a trace in the mean error. value_r_squared: the part of the variance of the recorded
-            discounted returns that the value explains, if M has one.
+            can be missed without a trace in the mean error.
     """
     totals: dict[str, Tensor] = {}
     state = model.initial_state(0)
-    config = model.config
-    returns = returns_to_go(store, config.discount)
-    for batch in walk_through(store, episodes, _LANES, config.sequence_length, stream, returns):
+    for batch in walk_through(store, episodes, _LANES, model.config.sequence_length, stream):
         batch = _for_members(batch.to(model.device), model.ensemble_size)
         if batch.fresh.any():
             state = model.initial_state(batch.z.shape[1])
@@ -69,26 +65,15 @@ def _sums(model: MDNRNN, output: MDNRNNOutput, outcome: Outcome, batch: LatentBa
         "predicted": predicted,
         "called": predicted >= 0.5,
         "hits": ends & (predicted >= 0.5),
-        **_returns(batch),
         **{f"steps_{name}": kind for name, kind in kinds.items()},
         **{f"expected_{name}": expected * kind for name, kind in kinds.items()},
     }
 
 
-def _returns(batch: LatentBatch) -> dict[str, Tensor]:
-    """Moments of the recorded returns."""
-    foreseen = batch.mask & batch.foreseen
-    to_go = batch.to_go.double() * foreseen
-    return {"foreseen": foreseen, "return": to_go, "return_squared": to_go.square()}
-
-
 def _metrics(model: MDNRNN, totals: dict[str, float]) -> dict[str, float]:
     steps, ends = totals["steps"], totals["ends"]
-    foreseen = totals["foreseen"]
     counts = {"nll": steps, "binary": steps, "reward": steps - ends, "terminal_reward": ends, "terminated": steps}
-    counts["value"] = foreseen
     losses = {name: torch.tensor(totals[name] / max(count, 1)) for name, count in counts.items() if name in totals}
-    spread = totals["return_squared"] / max(foreseen, 1) - (totals["return"] / max(foreseen, 1)) ** 2
     return {
         "loss": float(total_loss(model.config, losses)),
         "nll": float(losses["nll"]),
@@ -99,7 +84,6 @@ def _metrics(model: MDNRNN, totals: dict[str, float]) -> dict[str, float]:
         "recall": totals["hits"] / max(ends, 1),
         "precision": totals["hits"] / max(totals["called"], 1),
         "calibration": totals["predicted"] / max(ends, 1),
-        **({"value_r_squared": 1 - float(losses["value"] * model.stats.value_scale**2) / spread} if spread else {}),
         **{
             f"reward_{where}": totals[f"expected_{name}"] / totals[f"steps_{name}"]
             for name, where in (("gain", "at_gain"), ("loss", "at_loss"), ("none", "elsewhere"))

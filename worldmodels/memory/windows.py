@@ -16,7 +16,6 @@ from torch import Tensor
 
 from worldmodels.common.device import upload
 from worldmodels.common.seeding import numpy_rng
-from worldmodels.memory.returns import Returns
 from worldmodels.vision.base import sample_z
 from worldmodels.vision.latents import LatentStore
 
@@ -28,7 +27,6 @@ class LatentBatch(NamedTuple):
         z, z_next: (E, B, L, Z), drawn from the posterior. z_seen: what M is shown of z: z itself, or z with noise.
         action: (E, B, L, A). reward: (E, B, L), unscaled.
         terminated, mask: (E, B, L) bool; mask is False past the end of the episode.
-        to_go, foreseen: (E, B, L), as in ``Returns``; zeros where there are none.
         fresh: (E, B) bool: the window is its lane's first or follows the end of an episode; its recurrent state is
             zero.
     """
@@ -40,8 +38,6 @@ class LatentBatch(NamedTuple):
     reward: Tensor
     terminated: Tensor
     mask: Tensor
-    to_go: Tensor
-    foreseen: Tensor
     fresh: Tensor
 
     def to(self, device: torch.device) -> "LatentBatch":
@@ -61,7 +57,6 @@ def gather(
     sequence_length: int,
     rng: np.random.Generator,
     fresh: NDArray,
-    returns: Returns | None = None,
 ) -> LatentBatch:
     """The windows of ``sequence_length`` steps that begin at step ``offset`` (E, B) of ``episode`` (E, B)."""
     lengths = store.lengths[episode][..., None]  # (E, B, 1)
@@ -69,9 +64,6 @@ def gather(
     row = store.step_offset[episode][..., None] + np.minimum(steps, lengths - 1)
     seen = np.concatenate((np.minimum(steps, lengths), np.minimum(steps[..., -1:] + 1, lengths)), -1)  # (E, B, L+1)
     z = _draw_z(store, store.obs_offset[episode][..., None] + seen, rng)  # (E, B, L+1, Z)
-    to_go, foreseen = (np.zeros(row.shape, kind) for kind in (np.float32, np.bool_))
-    if returns is not None:
-        to_go, foreseen = returns.to_go[row], returns.foreseen[row]
     return LatentBatch(
         z=z[:, :, :-1],
         z_next=z[:, :, 1:],
@@ -80,8 +72,6 @@ def gather(
         reward=_rows(store.reward, row),
         terminated=_rows(store.terminated, row),
         mask=torch.from_numpy(steps < lengths),
-        to_go=torch.from_numpy(to_go),
-        foreseen=torch.from_numpy(foreseen),
         fresh=torch.from_numpy(fresh),
     )
 
@@ -116,7 +106,6 @@ class Lanes:
         episodes: indices of the episodes to read.
         ensemble_size, lanes, sequence_length: E, B, L.
         stream: names the random stream.
-        returns: of the store's steps.
     """
 
     def __init__(
@@ -127,10 +116,9 @@ class Lanes:
         lanes: int,
         sequence_length: int,
         stream: Sequence[Any],
-        returns: Returns | None = None,
     ) -> None:
         self._store, self._episodes, self._stream = store, episodes, tuple(stream)
-        self._sequence_length, self._returns = sequence_length, returns
+        self._sequence_length = sequence_length
         self._orders: dict[tuple[int, int], NDArray] = {}
         self._drawn = np.zeros(ensemble_size, np.int64)
         self._batches = 0
@@ -148,8 +136,7 @@ class Lanes:
     def next(self) -> LatentBatch:
         """The next batch."""
         rng = numpy_rng(*self._stream, "memory-z", self._batches)
-        where = self._episode, self._offset, self._sequence_length
-        batch = gather(self._store, *where, rng, self._fresh, self._returns)
+        batch = gather(self._store, self._episode, self._offset, self._sequence_length, rng, self._fresh)
         self._batches += 1
         self._advance()
         return batch
@@ -184,12 +171,7 @@ class Lanes:
 
 
 def walk_through(
-    store: LatentStore,
-    episodes: NDArray,
-    lanes: int,
-    sequence_length: int,
-    stream: Sequence[Any],
-    returns: Returns | None = None,
+    store: LatentStore, episodes: NDArray, lanes: int, sequence_length: int, stream: Sequence[Any]
 ) -> Iterator[LatentBatch]:
     """All windows of ``episodes`` once, in a fixed order, E = 1: ``lanes`` episodes in parallel, longest first.
 
@@ -201,4 +183,4 @@ def walk_through(
         for start in range(0, int(store.lengths[group[0]]), sequence_length):
             offset = np.full((1, len(group)), start)
             fresh = np.full((1, len(group)), start == 0)
-            yield gather(store, group[None], offset, sequence_length, rng, fresh, returns)
+            yield gather(store, group[None], offset, sequence_length, rng, fresh)

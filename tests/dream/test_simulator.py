@@ -166,22 +166,32 @@ def test_generator_decides_the_dreams():
 def test_neither_compaction_nor_chunks_change_results(monkeypatch):
     memory, solutions = Oracle(2, spread=0.1, edge=0.8, hazard=0.03), torch.randn(7, 6, generator=rng(5))
     results = []
-    for compact_every, max_batch in ((1, 4096), (10**9, 4096), (4, 4096), (4, 10), (4, 1)):
+    for compact_every, max_batch, multiple in (
+        (1, 4096, 1),
+        (10**9, 4096, 1),
+        (4, 4096, 1),
+        (4, 4096, 4),
+        (4, 10, 1),
+        (4, 1, 1),
+    ):
         monkeypatch.setattr(simulator, "COMPACT_EVERY", compact_every)
         dream = dream_of(memory, Origin(spread=0.2), horizon=100, max_batch=max_batch)
+        dream._multiple = multiple
         results.append(dream.returns(feedback, solutions, 5, rng(7)))
     for result in results[1:]:
         assert_same(result, results[0])
 
 
-def test_ended_dreams_are_stepped_no_more(monkeypatch):
+@pytest.mark.parametrize(("multiple", "left"), [(1, 20), (16, 32)])
+def test_ended_dreams_are_stepped_no_more(monkeypatch, multiple, left):
     monkeypatch.setattr(simulator, "COMPACT_EVERY", 4)
     oracle, sizes = Oracle(edge=0.95), []
     dream = dream_of(oracle, horizon=100)
+    dream._multiple = multiple
     monkeypatch.setattr(oracle, "step", lambda z, *rest: sizes.append(z.shape[1]) or Oracle.step(oracle, z, *rest))
     dream.returns(push, torch.tensor([[0.1, 0.0], [0.5, 0.0], [0.4, 0.0]]), 20, rng())
     # two of three candidates have ended before step 4, the last before step 12; its 20 rows are rounded up
-    assert sizes == [60] * 4 + [32] * 8
+    assert sizes == [60] * 4 + [left] * 8
 
 
 def test_temperature_widens_the_dream():

@@ -56,6 +56,18 @@ def test_a_point_s_first_observation_is_a_start_too(of_points):
     assert counts.min() > 500
 
 
+def test_ends_of_episodes_begin_nothing(tmp_path):
+    ended = recorded(tmp_path / "r1", ends=(1, 14, 20))  # each episode's last step, and no other
+    z, _, known = Starts(ended, 1.0, warmup=3).draw(500, rng())
+    assert z[:, -1, 0].round().unique().tolist() == [0, 10, 20] and known.shape == (500, 0)
+
+
+def test_a_share_of_the_starts_is_a_point_s_or_an_episode_s_first(of_points):
+    z, _, known = Starts(of_points, 0.25, warmup=3).draw(4000, rng())
+    assert z[:1000, -1, 0].round().unique().tolist() == [0, 10, 11, 13, 20] and known.shape == (4000, 3)
+    assert z[1000:, -1, 0].round().unique().tolist() == [0, 1, 10, 11, 12, 13, 14, 20]
+
+
 def test_the_steps_before_a_point_are_known(of_points):
     z, _, known = Starts(of_points, 1.0, warmup=2).draw(500, rng())
     start = z[:, -1, 0].round()

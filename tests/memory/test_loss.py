@@ -110,7 +110,7 @@ def test_means_are_over_the_steps_concerned():
 
 def test_weights_are_obeyed():
     names = ("nll", "reward", "terminal_reward", "terminated", "binary")
-    losses = {name: torch.tensor(float(n)) for n, name in enumerate(names)}
+    losses = {name: torch.tensor(float(n)) for n, name in enumerate(names, start=1)}
     config = replace(SMALL, reward_weight=10.0, event_weight=100.0)
-    assert total_loss(config, losses).item() == pytest.approx(730)
-    assert total_loss(config, {name: losses[name] for name in names[:4]}).item() == pytest.approx(330)
+    assert total_loss(config, losses).item() == pytest.approx(951)
+    assert total_loss(config, {name: losses[name] for name in names[:4]}).item() == pytest.approx(451)

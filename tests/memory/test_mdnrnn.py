@@ -11,7 +11,7 @@ from tests.memory.worlds import SMALL
 from worldmodels.common.checkpoint import CheckpointError, save
 from worldmodels.common.params import ParamError, parse_section
 from worldmodels.common.seeding import torch_init
-from worldmodels.memory.files import load_memory, save_memory
+from worldmodels.memory.files import load_memory, pack_memory, save_memory, unpack_memory
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNOutput, RNNState
 from worldmodels.memory.outcome import Outcome
 from worldmodels.memory.stats import WorldStats
@@ -248,6 +248,12 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     save(tmp_path / "v", {}, {"kind": "vae"})
     with pytest.raises(CheckpointError, match="'vae', not mdnrnn"):
         load_memory(tmp_path / "v")
+
+
+def test_the_settings_of_another_version_are_one_line():
+    weights, about = pack_memory(make())
+    with pytest.raises(ParamError, match=r"a saved M: mdnrnn\.of_old is not a setting; mdnrnn takes "):
+        unpack_memory(weights, about | {"config": about["config"] | {"of_old": 1}})
 
 
 @pytest.mark.parametrize(

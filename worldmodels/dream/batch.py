@@ -6,18 +6,21 @@ from torch import Tensor
 from worldmodels.dream.state import DreamResult, DreamState
 from worldmodels.memory.mdnrnn import RNNState
 
-ROWS = 16  # oneDNN makes and keeps a kernel for every size of a batch in bfloat16: of all sizes, hundreds of MiB
-
 
 class DreamBatch:
     """The dream of each row (E, B) of the batch, and the returns of all dreams.
 
     Dreams are numbered p · R + r. Number P · R marks padding rows; they are not recorded.
+
+    Args:
+        multiple: of which a batch that shrinks keeps its number of rows.
     """
 
-    def __init__(self, candidates: int, rollouts: int, ensemble_size: int, device: torch.device) -> None:
+    def __init__(
+        self, candidates: int, rollouts: int, ensemble_size: int, device: torch.device, multiple: int = 1
+    ) -> None:
         self.dreams = candidates * rollouts
-        self._shape = (candidates, rollouts)
+        self._shape, self._multiple = (candidates, rollouts), multiple
         per_member = -(-rollouts // ensemble_size)
         rollout = torch.arange(per_member * ensemble_size, device=device).view(per_member, ensemble_size).T  # (E, R/E)
         index = rollout[:, None] + rollouts * torch.arange(candidates, device=device)[:, None]  # (E, P, R/E)
@@ -31,9 +34,9 @@ class DreamBatch:
         self._last_reward = torch.zeros_like(self._returns)
 
     def compact(self, state: DreamState) -> DreamState:
-        """Drop the rows of ended dreams, except that every member keeps the same number, a multiple of ``ROWS``."""
+        """Drop the rows of ended dreams, except that all members keep the same number, rounded up to the multiple."""
         alive = self._alive[self.index]  # (E, B)
-        batch = -(-int(alive.sum(1).max()) // ROWS) * ROWS
+        batch = -(-int(alive.sum(1).max()) // self._multiple) * self._multiple
         if batch >= alive.shape[1]:
             return state
         kept = alive.byte().argsort(dim=1, descending=True, stable=True)[:, :batch]  # (E, B'), running dreams first

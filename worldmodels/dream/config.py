@@ -14,7 +14,7 @@ class DreamConfig:
             (``encode.points``) begins; the others start at any recorded state. Where those are far more numerous, an
             agent can forget how an episode begins.
         warmup: recorded steps before a start that M follows first, so that h there is what it is in reality; before an
-            episode's first there are none.
+            episode's first observation there are none.
         end_on_leaving: a dream that leaves the range of the data terminates there.
         range_margin: how far beyond the data's range a dream may go, in units of that range, per dimension.
         precision: of M's matrix products (``worldmodels.common.device``). ``bfloat16`` is up to twice as fast with

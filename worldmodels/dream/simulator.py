@@ -22,6 +22,7 @@ Act = Callable[[Tensor, Tensor], Tensor]
 """(solutions (P, N), features (P, R, F)) → encoded actions (P, R, A)."""
 
 COMPACT_EVERY = 16  # steps between two checks for ended dreams; each check synchronises with the accelerator
+BFLOAT16_ROWS = 16  # oneDNN makes and keeps a kernel for every size of a batch: of all sizes, hundreds of MiB
 
 
 class Dream:
@@ -41,6 +42,7 @@ class Dream:
         self.ensemble_size, self._device = len(initial), initial.device
         dtype = product_dtype(config.precision, self._device)
         self.memory = memory if dtype == torch.float32 else memory.in_precision(dtype)
+        self._multiple = BFLOAT16_ROWS if dtype == torch.bfloat16 else 1
         self.config = config
         self._starts = starts
         self._sees_h = features == "zh"
@@ -147,7 +149,7 @@ class Dream:
         return DreamResult(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _run(self, act: Act, solutions: Tensor, start: DreamStart, noise: Noise) -> DreamResult:
-        rows = DreamBatch(len(solutions), len(start.z), self.ensemble_size, self._device)
+        rows = DreamBatch(len(solutions), len(start.z), self.ensemble_size, self._device, self._multiple)
         seen = torch.zeros(rows.dreams + 1, self.feature_dim, device=self._device)
         state = self.reset(start, rows.rollout)
         for t in range(self.config.horizon):

@@ -1,7 +1,7 @@
 """Initial states of dreams: states recorded in the real environment, and the steps that led to them.
 
-A dream's episode is what M learns as one: a step that ends a life or a point is terminal for it though the game goes on
-(``EncodeConfig``), and the state after it is the first of the next.
+A dream may begin after a step that ended a life or a point (``EncodeConfig``); the episode goes on, and M's memory of
+it with it.
 """
 
 from typing import NamedTuple, Protocol
@@ -44,14 +44,14 @@ class DrawsStarts(Protocol):
 
 
 class Starts:
-    """Recorded initial states. Latents stay memory-mapped; only the drawn states are read.
+    """Recorded initial states. Latents stay memory-mapped; of them only the drawn states are read.
 
     Args:
         store: the encoded episodes.
         initial_share: share of the starts at which an episode, a life or a point begins, uniform over these; the others
             are any observation that an action followed, uniform over observations.
-        warmup: W, recorded steps before a start that M is to follow first; before a game's first observation there are
-            none.
+        warmup: W, recorded steps before a start that M is to follow first; before an episode's first observation there
+            are none.
     """
 
     def __init__(self, store: LatentStore, initial_share: float = 1.0, warmup: int = 0) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from worldmodels.common import checkpoint
 from worldmodels.common.device import check_shapes
+from worldmodels.common.params import parse_section
 from worldmodels.memory.config import MDNRNNConfig
 from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.stats import WorldStats
@@ -44,9 +45,10 @@ def unpack_memory(weights: Mapping[str, NDArray], about: Mapping[str, Any]) -> M
 
     Raises:
         CheckpointError: the settings say other sizes than the weights have.
+        ParamError: they are not those of this version.
     """
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
-    config = MDNRNNConfig(**about["config"])
+    config = parse_section("mdnrnn", about["config"], MDNRNNConfig, Path("a saved M"))
     own: dict[str, Any] = {
         name.removeprefix("stats."): value for name, value in tensors.items() if name.startswith("stats.")
     }
